@@ -1,0 +1,404 @@
+#include "hdf5_file.h"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <utility>
+
+#include "flagen/error.h"
+
+namespace flagen::data {
+namespace {
+
+constexpr unsigned kDeflateLevel = 4;
+constexpr std::int64_t kChunkBytes = std::int64_t{1} << 20;
+constexpr std::uint64_t kMaxReadBytes = std::uint64_t{1} << 36;
+constexpr std::uint64_t kMaxDeflateRatio = 1100;  // zlib's bound is 1032
+
+extern "C" herr_t keep_innermost_reason(unsigned depth, const H5E_error2_t* entry, void* out) {
+    if (depth == 0 && entry->desc != nullptr) {
+        *static_cast<std::string*>(out) = entry->desc;
+    }
+    return 0;
+}
+
+std::string innermost_reason() {
+    std::string reason;
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, &keep_innermost_reason, &reason);
+    if (reason.empty()) {
+        reason = "no reason given";
+    }
+    if (reason.find("lock") != std::string::npos) {
+        reason += "; on a file system without locks set HDF5_USE_FILE_LOCKING=BEST_EFFORT";
+    }
+    return reason;
+}
+
+Hdf5Handle string_type(std::size_t size) {
+    Hdf5Handle type(H5Tcopy(H5T_C_S1), &H5Tclose);
+    H5Tset_size(type.get(), std::max<std::size_t>(size, 1));
+    H5Tset_strpad(type.get(), H5T_STR_NULLPAD);
+    H5Tset_cset(type.get(), H5T_CSET_UTF8);
+    return type;
+}
+
+/// Access properties: locks where the file system has them, and a format whose attributes may be
+/// larger than 64 KiB.
+Hdf5Handle access_properties() {
+    Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), &H5Pclose);
+    H5Pset_file_locking(access.get(), true, true);
+    H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_V110);
+    H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG);
+    return access;
+}
+
+std::string without_padding(const char* text, std::size_t size) {
+    return std::string(text, strnlen(text, size));
+}
+
+}  // namespace
+
+Hdf5Handle::Hdf5Handle(Hdf5Handle&& other) noexcept
+    : id_(std::exchange(other.id_, H5I_INVALID_HID)), close_(other.close_) {}
+
+Hdf5Handle& Hdf5Handle::operator=(Hdf5Handle&& other) noexcept {
+    if (this != &other) {
+        static_cast<void>(reset());
+        id_ = std::exchange(other.id_, H5I_INVALID_HID);
+        close_ = other.close_;
+    }
+    return *this;
+}
+
+bool Hdf5Handle::reset() {
+    const hid_t id = std::exchange(id_, H5I_INVALID_HID);
+    return id < 0 || close_(id) >= 0;
+}
+
+Hdf5File::Hdf5File(std::string path, Hdf5Handle file, bool reading)
+    : path_(std::move(path)), file_(std::move(file)), reading_(reading) {}
+
+Hdf5File Hdf5File::create(const std::string& path) {
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+    const Hdf5Handle creation(H5Pcreate(H5P_FILE_CREATE), &H5Pclose);
+    // Without times the same predictions give the same bytes.
+    H5Pset_obj_track_times(creation.get(), false);
+    const Hdf5Handle access = access_properties();
+    Hdf5Handle file(H5Fcreate(path.c_str(), H5F_ACC_EXCL, creation.get(), access.get()), &H5Fclose);
+    FLAGEN_USER_CHECK(UserFault::kConfig, file.get() >= 0, "cannot create the HDF5 file: ", path,
+                      ": ", innermost_reason());
+    return Hdf5File(path, std::move(file), false);
+}
+
+Hdf5File Hdf5File::open_for_reading(const std::string& path) {
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+    H5PLset_loading_state(0);
+    FLAGEN_USER_CHECK(UserFault::kInputFile, std::filesystem::exists(path),
+                      "HDF5 file does not exist: ", path);
+    const Hdf5Handle access = access_properties();
+    Hdf5Handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), &H5Fclose);
+    FLAGEN_USER_CHECK(UserFault::kInputFile, file.get() >= 0,
+                      "not a complete HDF5 file: ", path, ": ", innermost_reason());
+    return Hdf5File(path, std::move(file), true);
+}
+
+void Hdf5File::fail(const std::string& object, const std::string& action) const {
+    const std::string text = path_ + ": " + object + ": " + action + ": " + innermost_reason();
+    if (reading_) {
+        throw UserError(UserFault::kInputFile, text);
+    }
+    throw Error(text);
+}
+
+hid_t Hdf5File::check_id(hid_t id, const std::string& object, const std::string& action) const {
+    if (id < 0) {
+        fail(object, action);
+    }
+    return id;
+}
+
+void Hdf5File::check(herr_t status, const std::string& object, const std::string& action) const {
+    if (status < 0) {
+        fail(object, action);
+    }
+}
+
+void Hdf5File::create_group(const std::string& name) {
+    const Hdf5Handle creation(H5Pcreate(H5P_GROUP_CREATE), &H5Pclose);
+    H5Pset_obj_track_times(creation.get(), false);
+    const Hdf5Handle group(check_id(H5Gcreate2(file_.get(), name.c_str(), H5P_DEFAULT,
+                                               creation.get(), H5P_DEFAULT),
+                                    name, "cannot create the group"),
+                           &H5Gclose);
+}
+
+Hdf5Handle Hdf5File::create_dataset(const std::string& name, hid_t type,
+                                    const std::vector<hsize_t>& dims,
+                                    const std::vector<hsize_t>& chunk, const float* fill) const {
+    const std::string action = "cannot create the dataset";
+    const Hdf5Handle space(
+        check_id(H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr), name, action),
+        &H5Sclose);
+    const Hdf5Handle creation(check_id(H5Pcreate(H5P_DATASET_CREATE), name, action), &H5Pclose);
+    const hid_t properties = creation.get();
+    check(H5Pset_chunk(properties, static_cast<int>(chunk.size()), chunk.data()), name, action);
+    check(H5Pset_shuffle(properties), name, action);
+    check(H5Pset_deflate(properties, kDeflateLevel), name, action);
+    check(H5Pset_fletcher32(properties), name, action);
+    check(H5Pset_obj_track_times(properties, false), name, action);
+    if (fill != nullptr) {
+        check(H5Pset_fill_value(properties, H5T_NATIVE_FLOAT, fill), name, action);
+    }
+    return {check_id(H5Dcreate2(file_.get(), name.c_str(), type, space.get(), H5P_DEFAULT,
+                                properties, H5P_DEFAULT),
+                     name, action),
+            &H5Dclose};
+}
+
+void Hdf5File::write_vector(const std::string& name, hid_t type, std::size_t element_bytes,
+                            std::size_t count, const void* data) {
+    FLAGEN_CHECK(count > 0, "an empty dataset: ", name, " (", path_, ")");
+    const auto per_chunk = static_cast<std::size_t>(kChunkBytes) / element_bytes;
+    const hsize_t chunk = std::clamp<std::size_t>(per_chunk, 1, count);
+    Hdf5Handle dataset = create_dataset(name, type, {count}, {chunk}, nullptr);
+    // Every type written here has the same layout in memory, on the little-endian machines we run on.
+    check(H5Dwrite(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), name, "cannot write");
+    if (!dataset.reset()) {
+        fail(name, "cannot close the dataset");
+    }
+}
+
+void Hdf5File::write_strings(const std::string& name, const std::vector<std::string>& values) {
+    std::size_t width = 1;
+    for (const std::string& value : values) {
+        FLAGEN_CHECK(value.find('\0') == std::string::npos, "NUL byte in a string of ", name);
+        width = std::max(width, value.size());
+    }
+    std::vector<char> padded(values.size() * width, '\0');
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        std::copy(values[i].begin(), values[i].end(),
+                  padded.begin() + static_cast<std::ptrdiff_t>(i * width));
+    }
+    const Hdf5Handle type = string_type(width);
+    write_vector(name, type.get(), width, values.size(), padded.data());
+}
+
+void Hdf5File::write_int64(const std::string& name, const std::vector<std::int64_t>& values) {
+    write_vector(name, H5T_STD_I64LE, sizeof(std::int64_t), values.size(), values.data());
+}
+
+void Hdf5File::write_uint8(const std::string& name, const std::vector<std::uint8_t>& values) {
+    write_vector(name, H5T_STD_U8LE, sizeof(std::uint8_t), values.size(), values.data());
+}
+
+std::int64_t Hdf5File::rows_per_chunk(std::int64_t columns) {
+    const auto row_bytes = static_cast<std::int64_t>(sizeof(float)) * columns;
+    return std::max<std::int64_t>(kChunkBytes / row_bytes, 1);
+}
+
+void Hdf5File::create_matrix(const std::string& name, std::int64_t rows, std::int64_t columns) {
+    FLAGEN_CHECK(rows > 0 && columns > 0, name, " of ", rows, " x ", columns, " (", path_, ")");
+    const float fill = std::numeric_limits<float>::quiet_NaN();
+    const std::int64_t chunk_rows = std::min(rows, rows_per_chunk(columns));
+    Hdf5Handle dataset = create_dataset(
+        name, H5T_IEEE_F32LE, {static_cast<hsize_t>(rows), static_cast<hsize_t>(columns)},
+        {static_cast<hsize_t>(chunk_rows), static_cast<hsize_t>(columns)}, &fill);
+    if (!dataset.reset()) {
+        fail(name, "cannot close the dataset");
+    }
+}
+
+void Hdf5File::write_rows(const std::string& name, std::int64_t first_row, std::int64_t num_rows,
+                          std::int64_t columns, std::span<const float> values) {
+    const std::string action = "cannot write rows from " + std::to_string(first_row);
+    FLAGEN_CHECK_EQ(static_cast<std::int64_t>(values.size()), num_rows * columns, name);
+    Hdf5Handle dataset(check_id(H5Dopen2(file_.get(), name.c_str(), H5P_DEFAULT), name, action),
+                       &H5Dclose);
+    const Hdf5Handle space(check_id(H5Dget_space(dataset.get()), name, action), &H5Sclose);
+    const hsize_t start[2] = {static_cast<hsize_t>(first_row), 0};
+    const hsize_t count[2] = {static_cast<hsize_t>(num_rows), static_cast<hsize_t>(columns)};
+    check(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start, nullptr, count, nullptr), name,
+          action);
+    const Hdf5Handle memory(check_id(H5Screate_simple(2, count, nullptr), name, action), &H5Sclose);
+    check(H5Dwrite(dataset.get(), H5T_NATIVE_FLOAT, memory.get(), space.get(), H5P_DEFAULT,
+                   values.data()),
+          name, action);
+    if (!dataset.reset()) {  // chunks reach the file when the dataset closes
+        fail(name, action);
+    }
+}
+
+void Hdf5File::write_attribute(const std::string& name, const AttributeValue& value) {
+    const std::string object = "attribute " + name;
+    const std::string action = "cannot write";
+    const Hdf5Handle space(check_id(H5Screate(H5S_SCALAR), object, action), &H5Sclose);
+    const auto write = [&](hid_t type, const void* data) {
+        Hdf5Handle attribute(check_id(H5Acreate2(file_.get(), name.c_str(), type, space.get(),
+                                                 H5P_DEFAULT, H5P_DEFAULT),
+                                      object, action),
+                             &H5Aclose);
+        check(H5Awrite(attribute.get(), type, data), object, action);
+        if (!attribute.reset()) {
+            fail(object, action);
+        }
+    };
+    if (const auto* text = std::get_if<std::string>(&value)) {
+        FLAGEN_CHECK(text->find('\0') == std::string::npos, "NUL byte in ", object);
+        const Hdf5Handle type = string_type(text->size());
+        write(type.get(), text->c_str());
+    } else if (const auto* number = std::get_if<std::int64_t>(&value)) {
+        write(H5T_STD_I64LE, number);
+    } else {
+        write(H5T_IEEE_F64LE, &std::get<double>(value));
+    }
+}
+
+void Hdf5File::flush_and_close() {
+    check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "file", "cannot flush");
+    if (!file_.reset()) {
+        fail("file", "cannot close");
+    }
+}
+
+Hdf5Handle Hdf5File::open_dataset(const std::string& name, std::vector<hsize_t>& dims,
+                                  int rank) const {
+    const std::string action = "cannot read";
+    const auto refuse = [&](const std::string& why) {
+        throw_user_error(UserFault::kInputFile, path_, ": ", name, ": ", why);
+    };
+    H5L_info_t link;
+    check(H5Lget_info(file_.get(), name.c_str(), &link, H5P_DEFAULT), name, "dataset is absent");
+    if (link.type != H5L_TYPE_HARD) {
+        refuse("is a link to elsewhere, which flagen never writes");
+    }
+    Hdf5Handle dataset(check_id(H5Dopen2(file_.get(), name.c_str(), H5P_DEFAULT), name, action),
+                       &H5Dclose);
+    const Hdf5Handle creation(check_id(H5Dget_create_plist(dataset.get()), name, action), &H5Pclose);
+    if (H5Pget_layout(creation.get()) != H5D_CHUNKED) {
+        refuse("is not stored in chunks of this file, as flagen writes it");
+    }
+    const Hdf5Handle space(check_id(H5Dget_space(dataset.get()), name, action), &H5Sclose);
+    if (H5Sget_simple_extent_ndims(space.get()) != rank) {
+        refuse("has " + std::to_string(H5Sget_simple_extent_ndims(space.get())) +
+               " dimensions, expected " + std::to_string(rank));
+    }
+    dims.assign(static_cast<std::size_t>(rank), 0);
+    H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr);
+    const Hdf5Handle type(check_id(H5Dget_type(dataset.get()), name, action), &H5Tclose);
+    std::uint64_t num_bytes = H5Tget_size(type.get());
+    for (const hsize_t dim : dims) {
+        if (dim == 0 || num_bytes == 0 || dim > kMaxReadBytes / num_bytes) {
+            refuse("has an impossible size");
+        }
+        num_bytes *= dim;
+    }
+    if (num_bytes / kMaxDeflateRatio > H5Dget_storage_size(dataset.get())) {
+        refuse("holds less data than its size says");
+    }
+    return dataset;
+}
+
+void Hdf5File::read_all(const Hdf5Handle& dataset, const std::string& name, hid_t type,
+                        void* data) const {
+    check(H5Dread(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), name,
+          "cannot read (damaged data?)");
+}
+
+std::vector<std::string> Hdf5File::read_strings(const std::string& name) const {
+    std::vector<hsize_t> dims;
+    const Hdf5Handle dataset = open_dataset(name, dims, 1);
+    const Hdf5Handle type(check_id(H5Dget_type(dataset.get()), name, "cannot read"), &H5Tclose);
+    FLAGEN_USER_CHECK(UserFault::kInputFile,
+                      H5Tget_class(type.get()) == H5T_STRING && H5Tis_variable_str(type.get()) == 0,
+                      path_, ": ", name, ": expected fixed-length strings");
+    const std::size_t width = H5Tget_size(type.get());
+    std::vector<char> padded(width * static_cast<std::size_t>(dims[0]));
+    read_all(dataset, name, type.get(), padded.data());
+    std::vector<std::string> values;
+    values.reserve(static_cast<std::size_t>(dims[0]));
+    for (std::size_t i = 0; i < dims[0]; ++i) {
+        values.push_back(without_padding(padded.data() + i * width, width));
+    }
+    return values;
+}
+
+std::vector<std::int64_t> Hdf5File::read_int64(const std::string& name) const {
+    std::vector<hsize_t> dims;
+    const Hdf5Handle dataset = open_dataset(name, dims, 1);
+    std::vector<std::int64_t> values(static_cast<std::size_t>(dims[0]));
+    read_all(dataset, name, H5T_NATIVE_INT64, values.data());
+    return values;
+}
+
+std::vector<std::uint8_t> Hdf5File::read_uint8(const std::string& name) const {
+    std::vector<hsize_t> dims;
+    const Hdf5Handle dataset = open_dataset(name, dims, 1);
+    std::vector<std::uint8_t> values(static_cast<std::size_t>(dims[0]));
+    read_all(dataset, name, H5T_NATIVE_UINT8, values.data());
+    return values;
+}
+
+std::vector<float> Hdf5File::read_matrix(const std::string& name, std::int64_t rows,
+                                         std::int64_t columns) const {
+    std::vector<hsize_t> dims;
+    const Hdf5Handle dataset = open_dataset(name, dims, 2);
+    FLAGEN_USER_CHECK(UserFault::kInputFile,
+                      dims[0] == static_cast<hsize_t>(rows) &&
+                          dims[1] == static_cast<hsize_t>(columns),
+                      path_, ": ", name, ": is ", dims[0], " x ", dims[1], ", expected ", rows,
+                      " x ", columns);
+    std::vector<float> values(static_cast<std::size_t>(rows * columns));
+    read_all(dataset, name, H5T_NATIVE_FLOAT, values.data());
+    return values;
+}
+
+AttributeValue Hdf5File::read_attribute(const std::string& name) const {
+    const std::string object = "attribute " + name;
+    const std::string action = "cannot read";
+    const Hdf5Handle attribute(
+        check_id(H5Aopen(file_.get(), name.c_str(), H5P_DEFAULT), object, action), &H5Aclose);
+    const Hdf5Handle type(check_id(H5Aget_type(attribute.get()), object, action), &H5Tclose);
+    const Hdf5Handle space(check_id(H5Aget_space(attribute.get()), object, action), &H5Sclose);
+    FLAGEN_USER_CHECK(UserFault::kInputFile, H5Sget_simple_extent_npoints(space.get()) == 1, path_,
+                      ": ", object, ": expected one value");
+    switch (H5Tget_class(type.get())) {
+        case H5T_STRING: {
+            FLAGEN_USER_CHECK(UserFault::kInputFile, H5Tis_variable_str(type.get()) == 0, path_,
+                              ": ", object, ": expected a fixed-length string");
+            std::vector<char> text(H5Tget_size(type.get()));
+            check(H5Aread(attribute.get(), type.get(), text.data()), object, action);
+            return without_padding(text.data(), text.size());
+        }
+        case H5T_INTEGER: {
+            std::int64_t value = 0;
+            check(H5Aread(attribute.get(), H5T_NATIVE_INT64, &value), object, action);
+            return value;
+        }
+        case H5T_FLOAT: {
+            double value = 0;
+            check(H5Aread(attribute.get(), H5T_NATIVE_DOUBLE, &value), object, action);
+            return value;
+        }
+        default:
+            throw_user_error(UserFault::kInputFile, path_, ": ", object, ": unexpected type");
+    }
+}
+
+Attributes Hdf5File::read_attributes() const {
+    H5O_info_t info;
+    check(H5Oget_info(file_.get(), &info), "file", "cannot read the attributes");
+    Attributes attributes;
+    for (hsize_t i = 0; i < info.num_attrs; ++i) {
+        char name[256] = {};
+        const ssize_t length = H5Aget_name_by_idx(file_.get(), ".", H5_INDEX_NAME, H5_ITER_INC, i,
+                                                  name, sizeof(name), H5P_DEFAULT);
+        FLAGEN_USER_CHECK(UserFault::kInputFile,
+                          length > 0 && length < static_cast<ssize_t>(sizeof(name)), path_,
+                          ": unreadable attribute name");
+        attributes.emplace(name, read_attribute(name));
+    }
+    return attributes;
+}
+
+}  // namespace flagen::data

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "flagen/models/gene_head_config.h"
+#include "flagen/models/gene_queries.h"
+#include "flagen/models/stream_shape.h"
+
+namespace flagen::models {
+
+/// Weighted sums of rows, one sum a gene, in compressed form: sum g takes entries
+/// offset[g] <= n < offset[g + 1], in this order.
+struct RowSums {
+    at::Tensor row;     ///< [N] int64, row of the [B * T, C] tokens.
+    at::Tensor weight;  ///< [N] fp32.
+    at::Tensor offset;  ///< [G] int64, first entry of each gene.
+};
+
+/// Weights that average tokens over the stretch of `pool` for each gene: token t of bp bases counts
+/// by the bases it shares with the stretch, divided by their sum. The stretch is cut at the window's
+/// ends; a gene whose stretch lies outside altogether gets no entry, hence a sum of zeros.
+[[nodiscard]] RowSums plan_gene_pool(const GeneQueries& queries, const GenePool& pool,
+                                     const StreamShape& tokens);
+
+/// tokens [B, T, C] -> [G, C] in the dtype of `tokens`. Runs where `tokens` lie.
+///
+/// Forward and backward are LibTorch's embedding_bag (sum, weights a sample): each result is one
+/// thread's sum in the order of the entries, so the bits do not depend on the thread count.
+[[nodiscard]] at::Tensor sum_rows(const at::Tensor& tokens, const RowSums& sums);
+
+}  // namespace flagen::models

@@ -1,0 +1,104 @@
+#include "flagen/models/block_registry.h"
+
+#include <functional>
+
+#include "block_spec.h"
+#include "flagen/models/conv_dna.h"
+#include "flagen/models/conv_tower.h"
+#include "flagen/models/residual_block.h"
+#include "flagen/problems.h"
+
+namespace flagen::models {
+namespace {
+
+struct BlockType {
+    std::string name;
+    std::function<std::shared_ptr<const BlockSpec>(JsonObject&)> parse;
+};
+
+/// The one list of blocks: a new block is one line here.
+const std::vector<BlockType>& block_types() {
+    static const std::vector<BlockType> types = {
+        {"conv_dna", parse_spec<ConvDnaOptions, ConvDna>},
+        {"conv_tower", parse_spec<ConvTowerOptions, ConvTower>},
+        {"linear_attn", parse_spec<LinearAttnBlockOptions, ResidualBlock>},
+        {"softmax_attn", parse_spec<SoftmaxAttnBlockOptions, ResidualBlock>},
+        {"feed_forward", parse_spec<FeedForwardBlockOptions, ResidualBlock>},
+        {"token_norm", parse_spec<TokenNormOptions, TokenNorm>},
+    };
+    return types;
+}
+
+const char* layout_name(Layout layout) {
+    switch (layout) {
+        case Layout::kCodes:
+            return "base codes";
+        case Layout::kChannels:
+            return "convolution channels";
+        case Layout::kTokens:
+            return "tokens";
+    }
+    return "?";
+}
+
+}  // namespace
+
+const std::vector<std::string>& block_names() {
+    static const std::vector<std::string> names = [] {
+        std::vector<std::string> list;
+        for (const BlockType& type : block_types()) {
+            list.push_back(type.name);
+        }
+        return list;
+    }();
+    return names;
+}
+
+std::shared_ptr<const BlockSpec> parse_block(const std::string& name, JsonObject& json) {
+    for (const BlockType& type : block_types()) {
+        if (type.name == name) {
+            return type.parse(json);
+        }
+    }
+    json.add_problem("name", "unknown block \"" + name + "\"" + did_you_mean(name, block_names()));
+    return nullptr;
+}
+
+void require_layout(const StreamShape& input, Layout layout, JsonObject& json) {
+    if (input.layout != layout) {
+        json.add_problem("name",
+                         detail::concatenate("needs ", layout_name(layout), ", but receives ",
+                                             layout_name(input.layout), " from the block before"));
+    }
+}
+
+void require_token_layout(const StreamShape& input, JsonObject& json) {
+    if (input.layout == Layout::kCodes) {
+        require_layout(input, Layout::kTokens, json);
+    }
+}
+
+bool require_strided_conv(std::int64_t kernel, std::int64_t stride, std::int64_t num_tokens,
+                          JsonObject& json) {
+    const std::string fault = strided_conv_fault(kernel, stride);
+    if (!fault.empty()) {
+        json.add_problem("kernel_size", detail::concatenate("found ", kernel, " with stride ", stride,
+                                                            "; ", fault));
+        return false;
+    }
+    if (num_tokens % stride != 0) {
+        json.add_problem("stride", detail::concatenate(stride, " does not divide the ", num_tokens,
+                                                       " tokens that this stage receives"));
+        return false;
+    }
+    return true;
+}
+
+void require_divides(std::int64_t part, const std::string& key, std::int64_t whole,
+                     const std::string& what, JsonObject& json) {
+    if (part <= 0 || whole % part != 0) {
+        json.add_problem(key, detail::concatenate(part, " does not divide ", what, " ", whole));
+    }
+}
+
+}  // namespace flagen::models

@@ -1,0 +1,103 @@
+#include "flagen/models/conv_tower.h"
+
+#include <torch/torch.h>
+
+#include "block_spec.h"
+
+namespace flagen::models {
+
+void ConvTowerOptions::bind(OptionTable& table) {
+    table.integers("filters", filters, 1, 65536);
+    table.integer("kernel_size", kernel_size, 1, 1023);
+    table.integer("stride", stride, 1, 1024);
+    table.choice("norm_type", norm, norm_type_names());
+    table.choice("activation", activation, activation_names());
+    table.flag("residual", residual);
+    table.number("dropout", dropout, 0.0, 0.99);
+}
+
+void ConvTowerOptions::check(const StreamShape& input, JsonObject& json) const {
+    require_layout(input, Layout::kChannels, json);
+    if (filters.empty()) {
+        json.add_problem("filters", "needs one entry a stage, found none");
+    }
+    if (residual && kernel_size % 2 == 0) {
+        json.add_problem("kernel_size", detail::concatenate("found ", kernel_size,
+                                                            "; must be odd with \"residual\""));
+    }
+    std::int64_t tokens = input.num_tokens;
+    for (std::size_t stage = 0; stage < filters.size(); ++stage) {
+        if (!require_strided_conv(kernel_size, stride, tokens, json)) {
+            return;
+        }
+        tokens /= stride;
+    }
+}
+
+StreamShape ConvTowerOptions::output_shape(const StreamShape& input) const {
+    StreamShape shape = input;
+    for (const std::int64_t channels : filters) {
+        shape.num_tokens /= stride;
+        shape.bp_per_token *= stride;
+        shape.num_channels = channels;
+    }
+    shape.layout = Layout::kChannels;
+    return shape;
+}
+
+ConvTower::ConvTower(const ConvTowerOptions& options, const StreamShape& input)
+    : TrunkBlock(input, options.output_shape(input)), options_(options) {
+    const bool bias = options.norm == NormType::kNone;
+    std::int64_t in = input.num_channels;
+    for (const std::int64_t out : options.filters) {
+        const std::string suffix = "_" + std::to_string(stages_.size());
+        Stage stage;
+        stage.conv = register_module(
+            "conv" + suffix, make_strided_conv(in, out, options.kernel_size, options.stride, bias));
+        stage.norm = register_module(
+            "norm" + suffix, std::make_shared<NormLayer>(options.norm, Layout::kChannels, out));
+        if (options.residual) {
+            stage.residual_conv = register_module(
+                "residual_conv" + suffix, make_strided_conv(out, out, options.kernel_size, 1, bias));
+            stage.residual_norm =
+                register_module("residual_norm" + suffix,
+                                std::make_shared<NormLayer>(options.norm, Layout::kChannels, out));
+        }
+        stages_.push_back(std::move(stage));
+        in = out;
+    }
+}
+
+at::Tensor ConvTower::forward(const at::Tensor& x) {
+    at::Tensor y = x;
+    for (Stage& stage : stages_) {
+        y = activate(stage.norm->forward(stage.conv->forward(y)), options_.activation);
+        if (options_.residual) {
+            y = y + activate(stage.residual_norm->forward(stage.residual_conv->forward(y)),
+                             options_.activation);
+        }
+        if (options_.dropout > 0.0) {
+            y = at::dropout(y, options_.dropout, is_training());
+        }
+    }
+    return y;
+}
+
+StageCost ConvTower::cost() const {
+    const auto kernel = static_cast<double>(options_.kernel_size);
+    const double tensors_per_conv = options_.norm == NormType::kNone ? 1.0 : 2.0;
+    auto tokens = static_cast<double>(input().num_tokens);
+    auto in = static_cast<double>(input().num_channels);
+    StageCost cost;
+    for (const std::int64_t channels : options_.filters) {
+        const auto out = static_cast<double>(channels);
+        tokens /= static_cast<double>(options_.stride);
+        const double convolutions = options_.residual ? 2.0 : 1.0;
+        cost.flops += 2.0 * tokens * out * kernel * (in + (options_.residual ? out : 0.0));
+        cost.activation_bytes += 4.0 * tokens * out * tensors_per_conv * convolutions;
+        in = out;
+    }
+    return cost;
+}
+
+}  // namespace flagen::models

@@ -1,0 +1,93 @@
+#include "flagen/models/norm_layer.h"
+
+#include <torch/torch.h>
+
+#include "flagen/error.h"
+
+namespace flagen::models {
+namespace {
+
+constexpr double kEpsilon = 1e-5;
+constexpr double kBatchMomentum = 0.1;
+
+}  // namespace
+
+const std::vector<std::pair<NormType, std::string>>& norm_type_names() {
+    static const std::vector<std::pair<NormType, std::string>> names = {
+        {NormType::kBatch, "batch"},
+        {NormType::kLayer, "layer"},
+        {NormType::kRms, "rms"},
+        {NormType::kNone, "none"}};
+    return names;
+}
+
+const std::vector<std::pair<NormType, std::string>>& token_norm_names() {
+    static const std::vector<std::pair<NormType, std::string>> names = {
+        {NormType::kLayer, "layer"}, {NormType::kRms, "rms"}, {NormType::kNone, "none"}};
+    return names;
+}
+
+const std::vector<std::pair<Activation, std::string>>& activation_names() {
+    static const std::vector<std::pair<Activation, std::string>> names = {
+        {Activation::kNone, "none"},
+        {Activation::kRelu, "relu"},
+        {Activation::kGelu, "gelu"},
+        {Activation::kSilu, "silu"}};
+    return names;
+}
+
+at::Tensor activate(at::Tensor x, Activation activation) {
+    switch (activation) {
+        case Activation::kNone:
+            return x;
+        case Activation::kRelu:
+            return x.relu_();
+        case Activation::kGelu:
+            return at::gelu(x);
+        case Activation::kSilu:
+            return at::silu(x);
+    }
+    throw_error("unknown activation");
+}
+
+NormLayer::NormLayer(NormType type, Layout layout, std::int64_t num_channels)
+    : type_(type), layout_(layout), num_channels_(num_channels) {
+    FLAGEN_CHECK(type != NormType::kBatch || layout == Layout::kChannels,
+                 "batch norm needs channels first");
+    if (type == NormType::kNone) {
+        return;
+    }
+    weight_ = register_parameter("weight", torch::ones({num_channels}));
+    if (type != NormType::kRms) {
+        bias_ = register_parameter("bias", torch::zeros({num_channels}));
+    }
+    if (type == NormType::kBatch) {
+        running_mean_ = register_buffer("running_mean", torch::zeros({num_channels}));
+        running_var_ = register_buffer("running_var", torch::ones({num_channels}));
+    }
+}
+
+at::Tensor NormLayer::normalise_last_dim(const at::Tensor& x) const {
+    const bool is_double = x.scalar_type() == at::kDouble;
+    const at::Tensor wide = is_double ? x : x.to(at::kFloat);
+    const at::Tensor y = type_ == NormType::kLayer
+                             ? at::layer_norm(wide, {num_channels_}, weight_, bias_, kEpsilon)
+                             : at::rms_norm(wide, {num_channels_}, weight_, kEpsilon);
+    return y.to(x.scalar_type());
+}
+
+at::Tensor NormLayer::forward(const at::Tensor& x) {
+    if (type_ == NormType::kNone) {
+        return x;
+    }
+    if (type_ == NormType::kBatch) {
+        return at::batch_norm(x, weight_, bias_, running_mean_, running_var_, is_training(),
+                              kBatchMomentum, kEpsilon, /*cudnn_enabled=*/true);
+    }
+    if (layout_ == Layout::kChannels) {
+        return normalise_last_dim(x.transpose(1, 2)).transpose(1, 2).contiguous();
+    }
+    return normalise_last_dim(x);
+}
+
+}  // namespace flagen::models
