@@ -22,6 +22,10 @@ if(FLAGEN_SANITIZE)
 endif()
 
 set(FLAGEN_WARNINGS -Wall -Wextra -Wconversion -Wshadow=local -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14)
+    # False reports on inlined std::string operations: gcc bugs 105329 and 105651.
+    list(APPEND FLAGEN_WARNINGS -Wno-restrict)
+endif()
 set(FLAGEN_HARDENING -fstack-protector-strong)
 
 # flagen_compile_settings(<target>): warnings and hardening for one of our targets.

@@ -27,16 +27,16 @@ void check_options(const EvaluationOptions& options) {
                       " bp at each end of ", options.window_bp);
     std::vector<std::int64_t> shifts = options.start_shifts_bp;
     std::sort(shifts.begin(), shifts.end());
-    FLAGEN_USER_CHECK(UserFault::kConfig,
-                      !shifts.empty() && std::adjacent_find(shifts.begin(), shifts.end()) ==
-                                             shifts.end(),
-                      "start shifts must be distinct, at least one: ", shifts.size(), " given");
+    FLAGEN_USER_CHECK(
+        UserFault::kConfig,
+        !shifts.empty() && std::adjacent_find(shifts.begin(), shifts.end()) == shifts.end(),
+        "start shifts must be distinct, at least one: ", shifts.size(), " given");
 }
 
 /// Lowest and highest shift, and 0: what a window has to allow for on either side.
 std::pair<std::int64_t, std::int64_t> shift_bounds(const EvaluationOptions& options) {
-    const auto [low, high] = std::minmax_element(options.start_shifts_bp.begin(),
-                                                 options.start_shifts_bp.end());
+    const auto [low, high] =
+        std::minmax_element(options.start_shifts_bp.begin(), options.start_shifts_bp.end());
     return {std::min<std::int64_t>(*low, 0), std::max<std::int64_t>(*high, 0)};
 }
 
@@ -69,7 +69,10 @@ std::vector<std::int64_t> tile_starts(const Contig& contig, const EvaluationOpti
 class WindowChooser {
   public:
     WindowChooser(const GeneIndex& index, const Contig& contig, const EvaluationOptions& options)
-        : index_(index), contig_(contig), options_(options), starts_(tile_starts(contig, options)) {}
+        : index_(index),
+          contig_(contig),
+          options_(options),
+          starts_(tile_starts(contig, options)) {}
 
     [[nodiscard]] Window shifted(std::int64_t start_bp, std::size_t shift, Strand strand) const {
         std::int64_t start = start_bp + options_.start_shifts_bp[shift];
@@ -100,12 +103,11 @@ class WindowChooser {
         for (std::int64_t turn = -turns; turn <= turns; ++turn) {
             const std::int64_t copy_bp = turn * contig_.length_bp;
             const auto [low_shift, high_shift] = shift_bounds(options_);
-            const auto from = std::lower_bound(
-                starts_.begin(), starts_.end(),
-                gene.end_bp + copy_bp - options_.window_bp - high_shift);
-            for (auto start = from; start != starts_.end() &&
-                                    *start <= gene.start_bp + copy_bp - low_shift;
-                 ++start) {
+            const auto from =
+                std::lower_bound(starts_.begin(), starts_.end(),
+                                 gene.end_bp + copy_bp - options_.window_bp - high_shift);
+            for (auto start = from;
+                 start != starts_.end() && *start <= gene.start_bp + copy_bp - low_shift; ++start) {
                 consider(*start, copy_bp);
             }
         }
@@ -164,8 +166,8 @@ EvaluationPlan plan_gene_evaluation(const std::vector<GeneSpan>& genes,
             ++plan.num_unreachable;
             continue;
         }
-        plan.genes.push_back({row, *start, chooser.padded(*start) ? RowStatus::kOutOfBoundsPadded
-                                                                  : RowStatus::kOk});
+        plan.genes.push_back(
+            {row, *start, chooser.padded(*start) ? RowStatus::kOutOfBoundsPadded : RowStatus::kOk});
         genes_of_pass[{contig, *start, gene.strand == Strand::kReverse}].push_back(row);
     }
     for (const auto& [key, members] : genes_of_pass) {
@@ -179,11 +181,10 @@ EvaluationPlan plan_gene_evaluation(const std::vector<GeneSpan>& genes,
             for (const std::int64_t row : members) {
                 pass.genes.push_back(index.place(row, pass.window, options.margin_bp).value());
             }
-            std::sort(pass.genes.begin(), pass.genes.end(),
-                      [](const PlacedGene& a, const PlacedGene& b) {
-                          return std::tie(a.start_bp, a.gene_index) <
-                                 std::tie(b.start_bp, b.gene_index);
-                      });
+            std::sort(
+                pass.genes.begin(), pass.genes.end(), [](const PlacedGene& a, const PlacedGene& b) {
+                    return std::tie(a.start_bp, a.gene_index) < std::tie(b.start_bp, b.gene_index);
+                });
             plan.passes.push_back(std::move(pass));
         }
     }

@@ -130,8 +130,8 @@ std::vector<PlacedGene> GeneIndex::genes_in(const Window& window, std::int64_t m
     if (entry.ring_bp > 0) {
         std::for_each(entry.rows.begin(), entry.rows.end(), consider);
     } else {
-        const auto first = std::partition_point(
-            entry.rows.begin(), entry.rows.end(), [&](std::int64_t row) {
+        const auto first =
+            std::partition_point(entry.rows.begin(), entry.rows.end(), [&](std::int64_t row) {
                 return genes_[static_cast<std::size_t>(row)].start_bp < window.start_bp + margin_bp;
             });
         for (auto row = first; row != entry.rows.end(); ++row) {

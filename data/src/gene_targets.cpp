@@ -43,10 +43,10 @@ void settle_on_contig(GeneSpan& span, const GeneTargetsConfig& config,
     const bool fits = contig.circular ? span.start_bp < contig.length_bp &&
                                             span.end_bp - span.start_bp <= contig.length_bp
                                       : span.end_bp <= contig.length_bp;
-    FLAGEN_USER_CHECK(UserFault::kInputFile, fits, "gene lies past the end of its contig: ",
-                      span.id, " at ", contig.name, ":", span.start_bp + 1, "-", span.end_bp,
-                      " of ", contig.length_bp, " bp (", config.annotation,
-                      "); is the annotation of another assembly, or the contig circular?");
+    FLAGEN_USER_CHECK(
+        UserFault::kInputFile, fits, "gene lies past the end of its contig: ", span.id, " at ",
+        contig.name, ":", span.start_bp + 1, "-", span.end_bp, " of ", contig.length_bp, " bp (",
+        config.annotation, "); is the annotation of another assembly, or the contig circular?");
 }
 
 void take_coding_pieces(GeneSpan& span, const SpanById& coding, const GeneTargetsConfig& config) {
@@ -59,11 +59,10 @@ void take_coding_pieces(GeneSpan& span, const SpanById& coding, const GeneTarget
     FLAGEN_USER_CHECK(UserFault::kInputFile, rows.strand == span.strand,
                       "coding rows stand on another strand than their gene: ", span.id, " (",
                       config.annotation, ")");
-    FLAGEN_USER_CHECK(UserFault::kInputFile,
-                      rows.start_bp >= span.start_bp && rows.end_bp <= span.end_bp,
-                      "coding rows reach over their gene: ", span.id, " at ", span.start_bp + 1,
-                      "-", span.end_bp, ", rows at ", rows.start_bp + 1, "-", rows.end_bp, " (",
-                      config.annotation, ")");
+    FLAGEN_USER_CHECK(
+        UserFault::kInputFile, rows.start_bp >= span.start_bp && rows.end_bp <= span.end_bp,
+        "coding rows reach over their gene: ", span.id, " at ", span.start_bp + 1, "-", span.end_bp,
+        ", rows at ", rows.start_bp + 1, "-", rows.end_bp, " (", config.annotation, ")");
     span.pieces = rows.pieces;
 }
 
@@ -77,8 +76,9 @@ void check_dropped(const std::vector<DroppedGene>& dropped, std::size_t num_ids,
     for (std::size_t i = 0; i < std::min(dropped.size(), kNamedInMessage); ++i) {
         some += (i == 0 ? "" : ", ") + dropped[i].id + " (" + dropped[i].reason + ")";
     }
-    throw_user_error(UserFault::kInputFile, "too many ids of the expression matrix have no gene: ",
-                     dropped.size(), " of ", num_ids, ", at most ", 100.0 * config.max_missing_genes,
+    throw_user_error(UserFault::kInputFile,
+                     "too many ids of the expression matrix have no gene: ", dropped.size(), " of ",
+                     num_ids, ", at most ", 100.0 * config.max_missing_genes,
                      " % may (max_missing_genes): ", some,
                      dropped.size() > kNamedInMessage ? ", ..." : "", " (", config.matrix, " and ",
                      config.annotation, ")");
@@ -113,8 +113,9 @@ GeneTargets load_gene_targets(const GeneTargetsConfig& config, const genomics::C
     SpanById spans = spans_by_id(config.annotation, config.features, config.gene_id);
     SpanById coding;
     if (!config.coding_features.empty()) {
-        coding = spans_by_id(config.annotation, config.coding_features,
-                             config.coding_gene_id.empty() ? config.gene_id : config.coding_gene_id);
+        coding =
+            spans_by_id(config.annotation, config.coding_features,
+                        config.coding_gene_id.empty() ? config.gene_id : config.coding_gene_id);
     }
 
     GeneTargets targets;

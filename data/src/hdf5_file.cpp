@@ -1,7 +1,6 @@
 #include "hdf5_file.h"
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
 #include <limits>
 #include <utility>
@@ -13,8 +12,6 @@ namespace {
 
 constexpr unsigned kDeflateLevel = 4;
 constexpr std::int64_t kChunkBytes = std::int64_t{1} << 20;
-constexpr std::uint64_t kMaxReadBytes = std::uint64_t{1} << 36;
-constexpr std::uint64_t kMaxDeflateRatio = 1100;  // zlib's bound is 1032
 
 extern "C" herr_t keep_innermost_reason(unsigned depth, const H5E_error2_t* entry, void* out) {
     if (depth == 0 && entry->desc != nullptr) {
@@ -51,10 +48,6 @@ Hdf5Handle access_properties() {
     H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_V110);
     H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG);
     return access;
-}
-
-std::string without_padding(const char* text, std::size_t size) {
-    return std::string(text, strnlen(text, size));
 }
 
 }  // namespace
@@ -98,8 +91,8 @@ Hdf5File Hdf5File::open_for_reading(const std::string& path) {
                       "HDF5 file does not exist: ", path);
     const Hdf5Handle access = access_properties();
     Hdf5Handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), &H5Fclose);
-    FLAGEN_USER_CHECK(UserFault::kInputFile, file.get() >= 0,
-                      "not a complete HDF5 file: ", path, ": ", innermost_reason());
+    FLAGEN_USER_CHECK(UserFault::kInputFile, file.get() >= 0, "not a complete HDF5 file: ", path,
+                      ": ", innermost_reason());
     return Hdf5File(path, std::move(file), true);
 }
 
@@ -127,10 +120,10 @@ void Hdf5File::check(herr_t status, const std::string& object, const std::string
 void Hdf5File::create_group(const std::string& name) {
     const Hdf5Handle creation(H5Pcreate(H5P_GROUP_CREATE), &H5Pclose);
     H5Pset_obj_track_times(creation.get(), false);
-    const Hdf5Handle group(check_id(H5Gcreate2(file_.get(), name.c_str(), H5P_DEFAULT,
-                                               creation.get(), H5P_DEFAULT),
-                                    name, "cannot create the group"),
-                           &H5Gclose);
+    const Hdf5Handle group(
+        check_id(H5Gcreate2(file_.get(), name.c_str(), H5P_DEFAULT, creation.get(), H5P_DEFAULT),
+                 name, "cannot create the group"),
+        &H5Gclose);
 }
 
 Hdf5Handle Hdf5File::create_dataset(const std::string& name, hid_t type,
@@ -138,7 +131,8 @@ Hdf5Handle Hdf5File::create_dataset(const std::string& name, hid_t type,
                                     const std::vector<hsize_t>& chunk, const float* fill) const {
     const std::string action = "cannot create the dataset";
     const Hdf5Handle space(
-        check_id(H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr), name, action),
+        check_id(H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr), name,
+                 action),
         &H5Sclose);
     const Hdf5Handle creation(check_id(H5Pcreate(H5P_DATASET_CREATE), name, action), &H5Pclose);
     const hid_t properties = creation.get();
@@ -162,7 +156,8 @@ void Hdf5File::write_vector(const std::string& name, hid_t type, std::size_t ele
     const auto per_chunk = static_cast<std::size_t>(kChunkBytes) / element_bytes;
     const hsize_t chunk = std::clamp<std::size_t>(per_chunk, 1, count);
     Hdf5Handle dataset = create_dataset(name, type, {count}, {chunk}, nullptr);
-    // Every type written here has the same layout in memory, on the little-endian machines we run on.
+    // Every type written here has the same layout in memory, on the little-endian machines we run
+    // on.
     check(H5Dwrite(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), name, "cannot write");
     if (!dataset.reset()) {
         fail(name, "cannot close the dataset");
@@ -259,146 +254,6 @@ void Hdf5File::flush_and_close() {
     if (!file_.reset()) {
         fail("file", "cannot close");
     }
-}
-
-Hdf5Handle Hdf5File::open_dataset(const std::string& name, std::vector<hsize_t>& dims,
-                                  int rank) const {
-    const std::string action = "cannot read";
-    const auto refuse = [&](const std::string& why) {
-        throw_user_error(UserFault::kInputFile, path_, ": ", name, ": ", why);
-    };
-    H5L_info_t link;
-    check(H5Lget_info(file_.get(), name.c_str(), &link, H5P_DEFAULT), name, "dataset is absent");
-    if (link.type != H5L_TYPE_HARD) {
-        refuse("is a link to elsewhere, which flagen never writes");
-    }
-    Hdf5Handle dataset(check_id(H5Dopen2(file_.get(), name.c_str(), H5P_DEFAULT), name, action),
-                       &H5Dclose);
-    const Hdf5Handle creation(check_id(H5Dget_create_plist(dataset.get()), name, action), &H5Pclose);
-    if (H5Pget_layout(creation.get()) != H5D_CHUNKED) {
-        refuse("is not stored in chunks of this file, as flagen writes it");
-    }
-    const Hdf5Handle space(check_id(H5Dget_space(dataset.get()), name, action), &H5Sclose);
-    if (H5Sget_simple_extent_ndims(space.get()) != rank) {
-        refuse("has " + std::to_string(H5Sget_simple_extent_ndims(space.get())) +
-               " dimensions, expected " + std::to_string(rank));
-    }
-    dims.assign(static_cast<std::size_t>(rank), 0);
-    H5Sget_simple_extent_dims(space.get(), dims.data(), nullptr);
-    const Hdf5Handle type(check_id(H5Dget_type(dataset.get()), name, action), &H5Tclose);
-    std::uint64_t num_bytes = H5Tget_size(type.get());
-    for (const hsize_t dim : dims) {
-        if (dim == 0 || num_bytes == 0 || dim > kMaxReadBytes / num_bytes) {
-            refuse("has an impossible size");
-        }
-        num_bytes *= dim;
-    }
-    if (num_bytes / kMaxDeflateRatio > H5Dget_storage_size(dataset.get())) {
-        refuse("holds less data than its size says");
-    }
-    return dataset;
-}
-
-void Hdf5File::read_all(const Hdf5Handle& dataset, const std::string& name, hid_t type,
-                        void* data) const {
-    check(H5Dread(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), name,
-          "cannot read (damaged data?)");
-}
-
-std::vector<std::string> Hdf5File::read_strings(const std::string& name) const {
-    std::vector<hsize_t> dims;
-    const Hdf5Handle dataset = open_dataset(name, dims, 1);
-    const Hdf5Handle type(check_id(H5Dget_type(dataset.get()), name, "cannot read"), &H5Tclose);
-    FLAGEN_USER_CHECK(UserFault::kInputFile,
-                      H5Tget_class(type.get()) == H5T_STRING && H5Tis_variable_str(type.get()) == 0,
-                      path_, ": ", name, ": expected fixed-length strings");
-    const std::size_t width = H5Tget_size(type.get());
-    std::vector<char> padded(width * static_cast<std::size_t>(dims[0]));
-    read_all(dataset, name, type.get(), padded.data());
-    std::vector<std::string> values;
-    values.reserve(static_cast<std::size_t>(dims[0]));
-    for (std::size_t i = 0; i < dims[0]; ++i) {
-        values.push_back(without_padding(padded.data() + i * width, width));
-    }
-    return values;
-}
-
-std::vector<std::int64_t> Hdf5File::read_int64(const std::string& name) const {
-    std::vector<hsize_t> dims;
-    const Hdf5Handle dataset = open_dataset(name, dims, 1);
-    std::vector<std::int64_t> values(static_cast<std::size_t>(dims[0]));
-    read_all(dataset, name, H5T_NATIVE_INT64, values.data());
-    return values;
-}
-
-std::vector<std::uint8_t> Hdf5File::read_uint8(const std::string& name) const {
-    std::vector<hsize_t> dims;
-    const Hdf5Handle dataset = open_dataset(name, dims, 1);
-    std::vector<std::uint8_t> values(static_cast<std::size_t>(dims[0]));
-    read_all(dataset, name, H5T_NATIVE_UINT8, values.data());
-    return values;
-}
-
-std::vector<float> Hdf5File::read_matrix(const std::string& name, std::int64_t rows,
-                                         std::int64_t columns) const {
-    std::vector<hsize_t> dims;
-    const Hdf5Handle dataset = open_dataset(name, dims, 2);
-    FLAGEN_USER_CHECK(UserFault::kInputFile,
-                      dims[0] == static_cast<hsize_t>(rows) &&
-                          dims[1] == static_cast<hsize_t>(columns),
-                      path_, ": ", name, ": is ", dims[0], " x ", dims[1], ", expected ", rows,
-                      " x ", columns);
-    std::vector<float> values(static_cast<std::size_t>(rows * columns));
-    read_all(dataset, name, H5T_NATIVE_FLOAT, values.data());
-    return values;
-}
-
-AttributeValue Hdf5File::read_attribute(const std::string& name) const {
-    const std::string object = "attribute " + name;
-    const std::string action = "cannot read";
-    const Hdf5Handle attribute(
-        check_id(H5Aopen(file_.get(), name.c_str(), H5P_DEFAULT), object, action), &H5Aclose);
-    const Hdf5Handle type(check_id(H5Aget_type(attribute.get()), object, action), &H5Tclose);
-    const Hdf5Handle space(check_id(H5Aget_space(attribute.get()), object, action), &H5Sclose);
-    FLAGEN_USER_CHECK(UserFault::kInputFile, H5Sget_simple_extent_npoints(space.get()) == 1, path_,
-                      ": ", object, ": expected one value");
-    switch (H5Tget_class(type.get())) {
-        case H5T_STRING: {
-            FLAGEN_USER_CHECK(UserFault::kInputFile, H5Tis_variable_str(type.get()) == 0, path_,
-                              ": ", object, ": expected a fixed-length string");
-            std::vector<char> text(H5Tget_size(type.get()));
-            check(H5Aread(attribute.get(), type.get(), text.data()), object, action);
-            return without_padding(text.data(), text.size());
-        }
-        case H5T_INTEGER: {
-            std::int64_t value = 0;
-            check(H5Aread(attribute.get(), H5T_NATIVE_INT64, &value), object, action);
-            return value;
-        }
-        case H5T_FLOAT: {
-            double value = 0;
-            check(H5Aread(attribute.get(), H5T_NATIVE_DOUBLE, &value), object, action);
-            return value;
-        }
-        default:
-            throw_user_error(UserFault::kInputFile, path_, ": ", object, ": unexpected type");
-    }
-}
-
-Attributes Hdf5File::read_attributes() const {
-    H5O_info_t info;
-    check(H5Oget_info(file_.get(), &info), "file", "cannot read the attributes");
-    Attributes attributes;
-    for (hsize_t i = 0; i < info.num_attrs; ++i) {
-        char name[256] = {};
-        const ssize_t length = H5Aget_name_by_idx(file_.get(), ".", H5_INDEX_NAME, H5_ITER_INC, i,
-                                                  name, sizeof(name), H5P_DEFAULT);
-        FLAGEN_USER_CHECK(UserFault::kInputFile,
-                          length > 0 && length < static_cast<ssize_t>(sizeof(name)), path_,
-                          ": unreadable attribute name");
-        attributes.emplace(name, read_attribute(name));
-    }
-    return attributes;
 }
 
 }  // namespace flagen::data

@@ -52,7 +52,8 @@ class Hdf5File {
     void write_int64(const std::string& name, const std::vector<std::int64_t>& values);
     void write_uint8(const std::string& name, const std::vector<std::uint8_t>& values);
 
-    /// Rows of a float32 matrix that one chunk (about 1 MiB) holds; writing whole chunks costs least.
+    /// Rows of a float32 matrix that one chunk (about 1 MiB) holds; writing whole chunks costs
+    /// least.
     [[nodiscard]] static std::int64_t rows_per_chunk(std::int64_t columns);
     /// A float32 matrix filled with NaN, in chunks of whole rows, to be filled by blocks of rows.
     void create_matrix(const std::string& name, std::int64_t rows, std::int64_t columns);
@@ -81,14 +82,12 @@ class Hdf5File {
     hid_t check_id(hid_t id, const std::string& object, const std::string& action) const;
     void check(herr_t status, const std::string& object, const std::string& action) const;
 
-    Hdf5Handle create_dataset(const std::string& name, hid_t type,
-                              const std::vector<hsize_t>& dims, const std::vector<hsize_t>& chunk,
-                              const float* fill) const;
+    Hdf5Handle create_dataset(const std::string& name, hid_t type, const std::vector<hsize_t>& dims,
+                              const std::vector<hsize_t>& chunk, const float* fill) const;
     void write_vector(const std::string& name, hid_t type, std::size_t element_bytes,
                       std::size_t count, const void* data);
     Hdf5Handle open_dataset(const std::string& name, std::vector<hsize_t>& dims, int rank) const;
-    void read_all(const Hdf5Handle& dataset, const std::string& name, hid_t type,
-                  void* data) const;
+    void read_all(const Hdf5Handle& dataset, const std::string& name, hid_t type, void* data) const;
     AttributeValue read_attribute(const std::string& name) const;
 
     std::string path_;

@@ -18,8 +18,9 @@ namespace flagen::data {
 ///
 /// `draw` gives the next ticket, or nothing at the end; it is never called by two threads at once.
 /// `make` turns a ticket into an item and runs in any number of threads. At most `depth` items are
-/// made or waiting. An exception of either comes out of next() in place of the item, after all items
-/// before it; from then on next() throws the same again. Without threads all work is done in next().
+/// made or waiting. An exception of either comes out of next() in place of the item, after all
+/// items before it; from then on next() throws the same again. Without threads all work is done in
+/// next().
 template <typename Ticket, typename Item>
 class OrderedPrefetcher {
   public:
@@ -52,9 +53,8 @@ class OrderedPrefetcher {
             return next_without_threads();
         }
         std::unique_lock lock(mutex_);
-        item_ready_.wait(lock, [this] {
-            return slots_.empty() ? exhausted_ : slots_.front().ready;
-        });
+        item_ready_.wait(lock,
+                         [this] { return slots_.empty() ? exhausted_ : slots_.front().ready; });
         if (slots_.empty()) {
             return std::nullopt;
         }
@@ -92,9 +92,7 @@ class OrderedPrefetcher {
     void work() {
         std::unique_lock lock(mutex_);
         while (true) {
-            room_.wait(lock, [this] {
-                return stopping_ || exhausted_ || slots_.size() < depth_;
-            });
+            room_.wait(lock, [this] { return stopping_ || exhausted_ || slots_.size() < depth_; });
             if (stopping_ || exhausted_) {
                 return;
             }

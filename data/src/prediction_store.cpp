@@ -37,10 +37,17 @@ std::int64_t int_attribute(const Attributes& attributes, const std::string& name
 }  // namespace
 
 const std::vector<std::string>& row_status_names() {
-    static const std::vector<std::string> names = {
-        "ok",             "ref_mismatch",    "alt_unparsable", "out_of_bounds_padded",
-        "beyond_window",  "no_gene_overlap", "n_fraction_high", "empty_record",
-        "ref_is_alt",     "unknown_contig",  "indel_skipped"};
+    static const std::vector<std::string> names = {"ok",
+                                                   "ref_mismatch",
+                                                   "alt_unparsable",
+                                                   "out_of_bounds_padded",
+                                                   "beyond_window",
+                                                   "no_gene_overlap",
+                                                   "n_fraction_high",
+                                                   "empty_record",
+                                                   "ref_is_alt",
+                                                   "unknown_contig",
+                                                   "indel_skipped"};
     return names;
 }
 
@@ -122,13 +129,13 @@ std::int64_t GenePredictionWriter::rows_done() const {
 void GenePredictionWriter::append(std::span<const float> predictions) {
     FLAGEN_CHECK(!state_->finished, "append() after finish(): ", state_->path);
     const auto num_samples = static_cast<std::size_t>(state_->num_samples);
-    FLAGEN_CHECK_EQ(predictions.size() % num_samples, std::size_t{0}, "values past the last row of ",
-                    state_->path);
+    FLAGEN_CHECK_EQ(predictions.size() % num_samples, std::size_t{0},
+                    "values past the last row of ", state_->path);
     const auto num_rows = static_cast<std::int64_t>(predictions.size() / num_samples);
     FLAGEN_CHECK(rows_done() + num_rows <= state_->num_genes, rows_done() + num_rows, " rows of ",
                  state_->num_genes, " genes: ", state_->path);
-    const auto chunk = static_cast<std::size_t>(Hdf5File::rows_per_chunk(state_->num_samples)) *
-                       num_samples;
+    const auto chunk =
+        static_cast<std::size_t>(Hdf5File::rows_per_chunk(state_->num_samples)) * num_samples;
     while (!predictions.empty()) {
         const std::size_t taken = std::min(chunk - state_->pending.size(), predictions.size());
         state_->pending.insert(state_->pending.end(), predictions.begin(),
@@ -199,9 +206,8 @@ GenePredictions read_gene_predictions(const std::string& path) {
                                 windows[i], static_cast<RowStatus>(statuses[i])});
     }
     result.samples = file.read_strings("/genes/samples");
-    result.values =
-        file.read_matrix("/genes/pred", static_cast<std::int64_t>(ids.size()),
-                         static_cast<std::int64_t>(result.samples.size()));
+    result.values = file.read_matrix("/genes/pred", static_cast<std::int64_t>(ids.size()),
+                                     static_cast<std::int64_t>(result.samples.size()));
     return result;
 }
 

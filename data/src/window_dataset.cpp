@@ -127,8 +127,8 @@ Window WindowDataset::window(const SampleId& id) const {
 }
 
 void WindowDataset::mutate(const SampleId& id, std::vector<std::uint8_t>& tokens) const {
-    const auto threshold = static_cast<std::uint32_t>(
-        std::llround(std::ldexp(config_.mutate_rate, kMutationBits)));
+    const auto threshold =
+        static_cast<std::uint32_t>(std::llround(std::ldexp(config_.mutate_rate, kMutationBits)));
     CounterRandom random(config_.seed, RandomPurpose::kMutation, id.epoch, id.index);
     for (std::uint8_t& token : tokens) {
         const std::uint32_t draw = random.next_u32();

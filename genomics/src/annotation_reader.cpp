@@ -117,8 +117,8 @@ class AnnotationReader::Impl {
     void read_row(std::string_view line, AnnotationRecord& record) {
         split_fields(line, '\t', columns_);
         if (columns_.size() != kNumColumns) {
-            lines_.fail("annotation row has ", columns_.size(), " tab-separated columns, not 9: ",
-                        quoted(line));
+            lines_.fail("annotation row has ", columns_.size(),
+                        " tab-separated columns, not 9: ", quoted(line));
         }
         for (std::size_t column = 0; column < kNumColumns - 1; ++column) {
             if (columns_[column].empty()) {

@@ -125,8 +125,8 @@ std::vector<BedRecord> read_bed(const std::string& path) {
     for (BedRecord record; reader.next(record);) {
         records.push_back(record);
     }
-    FLAGEN_USER_CHECK(UserFault::kInputFile, !records.empty(), "BED file holds no interval: ",
-                      path);
+    FLAGEN_USER_CHECK(UserFault::kInputFile, !records.empty(),
+                      "BED file holds no interval: ", path);
     return records;
 }
 

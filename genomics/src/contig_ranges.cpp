@@ -39,17 +39,17 @@ std::size_t require_on_contig(const ContigTable& contigs, const Interval& interv
     const auto index = contigs.find(interval.contig);
     if (!index) {
         const auto alias = contigs.likely_alias(interval.contig);
-        throw_user_error(fault, what, " is on a contig that the genome lacks: ",
-                         interval_text(interval),
+        throw_user_error(fault, what,
+                         " is on a contig that the genome lacks: ", interval_text(interval),
                          alias ? "; is " + *alias + " meant?" : std::string{});
     }
     FLAGEN_USER_CHECK(fault, interval.start_bp < interval.end_bp, what,
                       " holds no base: ", interval_text(interval));
     const Contig& contig = contigs.at(*index);
     const std::int64_t length = contig.length_bp;
-    const bool is_on = interval.start_bp >= 0 && interval.start_bp < length &&
-                       (contig.circular ? interval.length_bp() <= length
-                                        : interval.end_bp <= length);
+    const bool is_on =
+        interval.start_bp >= 0 && interval.start_bp < length &&
+        (contig.circular ? interval.length_bp() <= length : interval.end_bp <= length);
     FLAGEN_USER_CHECK(fault, is_on, what, " reaches past its contig: ", interval_text(interval),
                       "; ", contig.name, " has ", length, " bp",
                       contig.circular ? ", circular" : "");

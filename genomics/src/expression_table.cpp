@@ -78,9 +78,10 @@ class TableParser {
         separator_ = separator_for(lines_.path(), header);
         split_row(header);
         if (fields_.size() < 2) {
-            lines_.fail("expression table needs a header with a gene column and at least one "
-                        "sample, separated by ",
-                        separator_ == ',' ? "commas" : "tabs", ": ", quoted(header));
+            lines_.fail(
+                "expression table needs a header with a gene column and at least one "
+                "sample, separated by ",
+                separator_ == ',' ? "commas" : "tabs", ": ", quoted(header));
         }
         std::unordered_map<std::string, std::size_t> columns;
         for (std::size_t column = 1; column < fields_.size(); ++column) {
@@ -157,7 +158,8 @@ class TableParser {
                 const std::string_view field = line.substr(0, line.find(separator_));
                 line.remove_prefix(field.size());
                 const std::size_t last = field.find_last_not_of(' ');
-                fields_.emplace_back(field.substr(0, last == std::string_view::npos ? 0 : last + 1));
+                fields_.emplace_back(
+                    field.substr(0, last == std::string_view::npos ? 0 : last + 1));
             }
             if (line.empty()) {
                 return;
@@ -225,9 +227,7 @@ ExpressionTable::ExpressionTable(std::vector<std::string> gene_ids,
     sample_columns_ = index_of(samples_);
 }
 
-ExpressionTable ExpressionTable::load(const std::string& path) {
-    return TableParser(path).parse();
-}
+ExpressionTable ExpressionTable::load(const std::string& path) { return TableParser(path).parse(); }
 
 std::optional<std::size_t> ExpressionTable::find_gene(const std::string& id) const {
     return find_in(gene_rows_, id);

@@ -1,13 +1,13 @@
 #include "fasta_index.h"
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string_view>
+#include <system_error>
+#include <unordered_set>
 #include <vector>
 
 #include "flagen/error.h"
@@ -29,6 +29,17 @@ struct IndexLine {
                      "); delete the index or remake it: samtools faidx ", line.fasta_path);
 }
 
+// Text of an index as a message may show it: short, and without control characters.
+std::string printable(std::string_view text) {
+    std::string shown(text.substr(0, 100));
+    for (char& c : shown) {
+        if (static_cast<unsigned char>(c) < ' ' || c == '\x7F') {
+            c = '?';
+        }
+    }
+    return shown;
+}
+
 std::vector<std::string_view> split_tabs(std::string_view text) {
     std::vector<std::string_view> fields;
     while (true) {
@@ -47,8 +58,8 @@ std::int64_t parse_number(std::string_view text, const char* what, const std::st
     const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
     if (text.empty() || result.ec != std::errc{} || result.ptr != text.data() + text.size() ||
         value < 0) {
-        fail(line, "index of the FASTA has a bad " + std::string(what) + " \"" +
-                       std::string(text.substr(0, 40)) + "\" for contig " + name);
+        fail(line, "index of the FASTA has a bad " + std::string(what) + " \"" + printable(text) +
+                       "\" for contig " + printable(name));
     }
     return value;
 }
@@ -63,14 +74,15 @@ FastaRecord parse_row(std::string_view text, const IndexLine& line) {
                        std::to_string(fields.size()));
     }
     FastaRecord row;
-    row.name = std::string(fields[0].substr(0, 200));
+    row.name = std::string(fields[0]);
     row.length_bp = parse_number(fields[1], "length", row.name, line);
     row.offset_bytes = parse_number(fields[2], "offset", row.name, line);
     row.line_bases = parse_number(fields[3], "line_blen (bases per line)", row.name, line);
     row.line_bytes = parse_number(fields[4], "line_len (bytes per line)", row.name, line);
     if (row.length_bp > 0 && (row.line_bases == 0 || row.line_bytes < row.line_bases)) {
         fail(line, "index of the FASTA is malformed: line_blen " + std::to_string(row.line_bases) +
-                       ", line_len " + std::to_string(row.line_bytes) + " for contig " + row.name);
+                       ", line_len " + std::to_string(row.line_bytes) + " for contig " +
+                       printable(row.name));
     }
     return row;
 }
@@ -78,17 +90,17 @@ FastaRecord parse_row(std::string_view text, const IndexLine& line) {
 void compare_value(std::int64_t in_index, std::int64_t in_file, const char* what,
                    const std::string& name, const IndexLine& line) {
     if (in_index != in_file) {
-        fail(line, "index does not belong to this FASTA (stale or another file's): contig " + name +
-                       " has " + what + " " + std::to_string(in_index) + " in the index, " +
-                       std::to_string(in_file) + " in " + line.fasta_path);
+        fail(line, "index does not belong to this FASTA (stale or another file's): contig " +
+                       printable(name) + " has " + what + " " + std::to_string(in_index) +
+                       " in the index, " + std::to_string(in_file) + " in " + line.fasta_path);
     }
 }
 
 void compare_row(const FastaRecord& row, const FastaRecord& record, const IndexLine& line) {
     if (row.name != record.name) {
         fail(line, "index does not belong to this FASTA (stale or another file's): contig " +
-                       row.name + " in the index, " + record.name + " in " + line.fasta_path +
-                       " at line " + std::to_string(record.header_line));
+                       printable(row.name) + " in the index, " + record.name + " in " +
+                       line.fasta_path + " at line " + std::to_string(record.header_line));
     }
     compare_value(row.length_bp, record.length_bp, "length", row.name, line);
     compare_value(row.offset_bytes, record.offset_bytes, "offset", row.name, line);
@@ -103,7 +115,8 @@ void compare_row(const FastaRecord& row, const FastaRecord& record, const IndexL
 
 bool check_fasta_index(const std::string& fasta_path, const FastaContents& contents) {
     const std::string index_path = fasta_path + ".fai";
-    if (!std::filesystem::exists(index_path)) {
+    std::error_code ignored;
+    if (!std::filesystem::exists(index_path, ignored)) {
         return false;
     }
     std::ifstream in(index_path, std::ios::binary);
@@ -111,19 +124,20 @@ bool check_fasta_index(const std::string& fasta_path, const FastaContents& conte
                       "cannot open the index of the FASTA: ", index_path, " (",
                       std::strerror(errno), ")");
     IndexLine line{index_path, fasta_path};
+    const std::unordered_set<std::string_view> empty(contents.empty_records.begin(),
+                                                     contents.empty_records.end());
     std::vector<char> buffer(kMaxLineBytes);
     std::size_t next = 0;
     while (in.getline(buffer.data(), static_cast<std::streamsize>(buffer.size()))) {
         ++line.number;
         const auto size = static_cast<std::size_t>(in.gcount()) - (in.eof() ? 0 : 1);
         const FastaRecord row = parse_row({buffer.data(), size}, line);
-        const auto& empty = contents.empty_records;
-        if (row.length_bp == 0 && std::find(empty.begin(), empty.end(), row.name) != empty.end()) {
+        if (row.length_bp == 0 && empty.contains(row.name)) {
             continue;
         }
         if (next == contents.records.size()) {
             fail(line, "index does not belong to this FASTA (stale or another file's): contig " +
-                           row.name + " is not in " + fasta_path);
+                           printable(row.name) + " is not in " + fasta_path);
         }
         compare_row(row, contents.records[next], line);
         ++next;

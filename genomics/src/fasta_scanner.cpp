@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::size_t kBatchBytes = std::size_t{1} << 16U;
 constexpr std::size_t kMaxNameBytes = 4096;
+constexpr const char* kRewrap =
+    "random access needs lines of one length: rewrap the file, for example with seqtk seq -l 60";
 constexpr unsigned char kFirstPrintable = 0x21;
 constexpr unsigned char kDelete = 0x7F;
 
@@ -127,8 +129,9 @@ const char* FastaScanner::read_sequence(const char* at, const char* end) {
     const auto* newline = static_cast<const char*>(std::memchr(at, '\n', size));
     auto num_letters = newline != nullptr ? static_cast<std::size_t>(newline - at) : size;
     if (pending_return_ && num_letters > 0) {
-        flush_bases();
-        fail_at_base(record_.length_bp, '\r');
+        // Not a line end after all: a letter that flush_bases() will refuse.
+        pending_return_ = false;
+        append_bases("\r", 1);
     }
     if (num_letters > 0 && at[num_letters - 1] == '\r') {
         --num_letters;
@@ -148,15 +151,21 @@ void FastaScanner::append_bases(const char* bases, std::size_t size) {
     if (bases_in_line_ == 0) {
         check_line_may_follow();
     }
-    bases_in_line_ += static_cast<std::int64_t>(size);
-    if (record_.line_bases > 0 && bases_in_line_ > record_.line_bases) {
+    const bool first_line = record_.line_bases == 0;
+    const std::size_t room =
+        first_line ? size : static_cast<std::size_t>(record_.line_bases - bases_in_line_);
+    store_bases(bases, std::min(size, room));
+    if (size > room) {
         flush_bases();
         fail(line_,
              "line is longer than the first of its contig, " + std::to_string(record_.line_bases) +
                  " bases",
-             "random access needs lines of one length: rewrap the file, for example with seqtk seq "
-             "-l 60");
+             kRewrap);
     }
+}
+
+void FastaScanner::store_bases(const char* bases, std::size_t size) {
+    bases_in_line_ += static_cast<std::int64_t>(size);
     while (size > 0) {
         const std::size_t piece = std::min(size, batch_.size() - batch_size_);
         std::memcpy(batch_.data() + batch_size_, bases, piece);
@@ -182,8 +191,7 @@ void FastaScanner::check_line_may_follow() {
          "line is not as long as the first of its contig, " + std::to_string(record_.line_bases) +
              " bases and " + std::to_string(record_.line_bytes - record_.line_bases) +
              " for the line end, and is not the last one",
-         "random access needs lines of one length: rewrap the file, for example with seqtk seq -l "
-         "60");
+         kRewrap);
 }
 
 void FastaScanner::end_sequence_line(bool newline) {

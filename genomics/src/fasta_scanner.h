@@ -55,6 +55,7 @@ class FastaScanner {
     void end_header();
     void end_record();
     void append_bases(const char* bases, std::size_t size);
+    void store_bases(const char* bases, std::size_t size);
     void end_sequence_line(bool newline);
     void check_line_may_follow();
     void flush_bases();

@@ -145,8 +145,9 @@ std::vector<GeneSpan> load_gene_spans(const std::string& path,
     }
     FLAGEN_USER_CHECK(UserFault::kInputFile, !types.empty(),
                       "annotation holds no feature row: ", path);
-    FLAGEN_USER_CHECK(UserFault::kConfig, seen.num_rows + seen.num_rows_without_id > 0, "no row of ",
-                      path, " is of type ", choice.quoted_features(), "; seen: ", listed(types));
+    FLAGEN_USER_CHECK(UserFault::kConfig, seen.num_rows + seen.num_rows_without_id > 0,
+                      "no row of ", path, " is of type ", choice.quoted_features(),
+                      "; seen: ", listed(types));
     FLAGEN_USER_CHECK(UserFault::kConfig, seen.num_rows > 0, "no ", choice.quoted_features(),
                       " row of ", path, " has attribute \"", choice.id_attribute,
                       "\"; seen: ", attributes.empty() ? "none" : listed(attributes));

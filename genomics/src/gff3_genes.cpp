@@ -140,8 +140,8 @@ class Gff3Assembler {
                 }
             }
         }
-        FLAGEN_USER_CHECK(UserFault::kInputFile, !roots.empty(), "Parent chain is circular: ",
-                          features_[index].id, " (", path_, ":",
+        FLAGEN_USER_CHECK(UserFault::kInputFile, !roots.empty(),
+                          "Parent chain is circular: ", features_[index].id, " (", path_, ":",
                           features_[index].rows.front().line_number, ")");
         return roots;
     }
@@ -225,8 +225,8 @@ class Gff3Assembler {
         for (const Gene& gene : genes) {
             const Feature& feature = features_[index_.at(gene.id)];
             FLAGEN_USER_CHECK(UserFault::kInputFile, !feature.ids.back().empty(),
-                              "gene row has no ID (", path_, ":",
-                              feature.rows.front().line_number, ")");
+                              "gene row has no ID (", path_, ":", feature.rows.front().line_number,
+                              ")");
         }
         throw_error("GFF3 genes of ", path_, " have no ids of their own");
     }

@@ -6,9 +6,8 @@ namespace flagen::genomics {
 
 std::vector<Range> united(std::vector<Range> ranges) {
     std::erase_if(ranges, [](const Range& range) { return range.end_bp <= range.start_bp; });
-    std::sort(ranges.begin(), ranges.end(), [](const Range& left, const Range& right) {
-        return left.start_bp < right.start_bp;
-    });
+    std::sort(ranges.begin(), ranges.end(),
+              [](const Range& left, const Range& right) { return left.start_bp < right.start_bp; });
     std::vector<Range> merged;
     for (const Range& range : ranges) {
         if (!merged.empty() && range.start_bp <= merged.back().end_bp) {

@@ -117,10 +117,10 @@ void halve(const Range& range, std::int64_t max_bp, std::vector<Range>& blocks) 
         const std::string label = "fold" + std::to_string(fewest - fold_bp.begin());
         const Split split = split_of(definition, label);
         if (split != Split::kTrain) {
-            parts.push_back({split, block,
-                             std::string(split_name(split)) + " " + label + ", block " +
-                                 interval_text(block),
-                             PartSource::kConfig});
+            parts.push_back(
+                {split, block,
+                 std::string(split_name(split)) + " " + label + ", block " + interval_text(block),
+                 PartSource::kConfig});
         }
     }
     return parts;

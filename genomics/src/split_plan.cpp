@@ -37,8 +37,8 @@ void add_intervals(const ContigTable& contigs, const std::vector<Interval>& inte
     for (const Interval& interval : intervals) {
         static_cast<void>(require_on_contig(contigs, interval, UserFault::kConfig,
                                             std::string(split_name(split)) + " interval"));
-        parts.push_back(part_of(split, interval, "interval " + interval_text(interval),
-                                PartSource::kConfig));
+        parts.push_back(
+            part_of(split, interval, "interval " + interval_text(interval), PartSource::kConfig));
     }
 }
 

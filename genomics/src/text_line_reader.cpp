@@ -59,7 +59,8 @@ bool TextLineReader::next(std::string_view& line) {
         const char* begin = block_.data() + block_begin_;
         const std::size_t available = block_end_ - block_begin_;
         const auto* end = static_cast<const char*>(std::memchr(begin, '\n', available));
-        const std::size_t length = end == nullptr ? available : static_cast<std::size_t>(end - begin);
+        const std::size_t length =
+            end == nullptr ? available : static_cast<std::size_t>(end - begin);
         if (pending_.size() + length > max_line_bytes_) {
             ++line_number_;
             fail("line is longer than ", max_line_bytes_, " bytes");

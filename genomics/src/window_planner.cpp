@@ -14,16 +14,14 @@ namespace {
 constexpr std::int64_t kMaxLength = std::int64_t{1} << 53;
 
 void check_options(const WindowPlanOptions& options) {
-    FLAGEN_USER_CHECK(UserFault::kConfig,
-                      options.window_bp >= 1 && options.window_bp <= kMaxLength,
+    FLAGEN_USER_CHECK(UserFault::kConfig, options.window_bp >= 1 && options.window_bp <= kMaxLength,
                       "window length is not between 1 and 2^53: ", options.window_bp);
-    FLAGEN_USER_CHECK(UserFault::kConfig,
-                      options.stride_bp >= 1 && options.stride_bp <= kMaxLength,
+    FLAGEN_USER_CHECK(UserFault::kConfig, options.stride_bp >= 1 && options.stride_bp <= kMaxLength,
                       "stride of the windows is not between 1 and 2^53: ", options.stride_bp);
-    FLAGEN_USER_CHECK(UserFault::kConfig,
-                      options.drop_at_excluded_fraction >= 0.0 &&
-                          options.drop_at_excluded_fraction <= 1.0,
-                      "excluded fraction is not in [0, 1]: ", options.drop_at_excluded_fraction);
+    FLAGEN_USER_CHECK(
+        UserFault::kConfig,
+        options.drop_at_excluded_fraction >= 0.0 && options.drop_at_excluded_fraction <= 1.0,
+        "excluded fraction is not in [0, 1]: ", options.drop_at_excluded_fraction);
 }
 
 /// Adds windows to a plan unless too much of them is excluded.
@@ -33,8 +31,8 @@ class PlanBuilder {
         : contigs_(contigs), options_(options), excluded_(contigs.size()) {
         check_options(options);
         for (const Interval& interval : options.excluded) {
-            const std::size_t index = require_on_contig(contigs, interval, UserFault::kConfig,
-                                                        "excluded interval");
+            const std::size_t index =
+                require_on_contig(contigs, interval, UserFault::kConfig, "excluded interval");
             for (const Range& range :
                  ranges_on(contigs.at(index), interval.start_bp, interval.end_bp)) {
                 excluded_[index].push_back(range);
@@ -53,8 +51,8 @@ class PlanBuilder {
             ++plan_.num_dropped_excluded;
             return;
         }
-        plan_.windows.push_back({contigs_.at(contig_index).name, start_bp, options_.window_bp,
-                                 Strand::kForward});
+        plan_.windows.push_back(
+            {contigs_.at(contig_index).name, start_bp, options_.window_bp, Strand::kForward});
         plan_.segment_of_window.push_back(segment);
     }
 
@@ -91,7 +89,7 @@ class PlanBuilder {
     return start_bp + (end_bp - start_bp) / 2 - window_bp / 2;
 }
 
-/// Starts of the windows of a segment, not yet brought round a circular contig.
+/// Starts of the windows of a segment.
 [[nodiscard]] std::vector<std::int64_t> starts_in(const Segment& segment,
                                                   const WindowPlanOptions& options) {
     const std::int64_t window_bp = options.window_bp;
@@ -138,14 +136,12 @@ WindowPlan plan_tiled_windows(const ContigTable& contigs, const std::vector<Segm
     for (std::size_t segment = 0; segment < segments.size(); ++segment) {
         const auto index = contigs.find(segments[segment].contig);
         FLAGEN_CHECK(index.has_value(), "segment on an unknown contig: ", segments[segment].contig);
-        const Contig& contig = contigs.at(*index);
         const std::vector<std::int64_t> starts = starts_in(segments[segment], options);
         if (starts.empty()) {
             plan.count_too_short();
         }
         for (const std::int64_t start : starts) {
-            plan.add(*index, contig.circular ? wrapped_position(start, contig.length_bp) : start,
-                     segment);
+            plan.add(*index, start, segment);
         }
     }
     return plan.take();

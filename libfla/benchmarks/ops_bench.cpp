@@ -1,6 +1,7 @@
 // Times the operators against the number of tokens, and LibTorch's softmax attention beside them.
 //
-// Usage: ops_bench [--threads N] [--tokens 4096,8192,...] [--ops gla,delta_rule,...] [--sdpa-tokens N]
+// Usage: ops_bench [--threads N] [--tokens 4096,8192,...] [--ops gla,delta_rule,...] [--sdpa-tokens
+// N]
 //                  [--seconds S]
 //
 // Prints tab-separated rows: one sequence, H = 4 heads, D = 64 (K = V), float32. A row repeats its
@@ -65,8 +66,9 @@ Options parse_options(int argc, char** argv) {
         } else if (flag == "--seconds") {
             options.seconds = std::stod(value);
         } else {
-            throw std::invalid_argument("unknown option " + flag +
-                                        "; known: --threads --tokens --ops --sdpa-tokens --seconds");
+            throw std::invalid_argument(
+                "unknown option " + flag +
+                "; known: --threads --tokens --ops --sdpa-tokens --seconds");
         }
     }
     return options;
@@ -177,14 +179,13 @@ Timing time_repeats(double seconds, const std::function<void()>& pass) {
 
 void print_row(const std::string& op, const char* pass, std::int64_t num_tokens,
                const Timing& timing) {
-    std::cout << op << '\t' << pass << '\t' << num_tokens << '\t' << kHeads << '\t' << kWidth << '\t'
-              << at::get_num_threads() << '\t' << timing.min() << '\t' << timing.median() << '\t'
-              << 1e3 * timing.min() / static_cast<double>(num_tokens) << '\t' << timing.ms.size()
-              << std::endl;
+    std::cout << op << '\t' << pass << '\t' << num_tokens << '\t' << kHeads << '\t' << kWidth
+              << '\t' << at::get_num_threads() << '\t' << timing.min() << '\t' << timing.median()
+              << '\t' << 1e3 * timing.min() / static_cast<double>(num_tokens) << '\t'
+              << timing.ms.size() << std::endl;
 }
 
-void measure(const std::string& op, std::int64_t num_tokens, const Workload& work,
-             double seconds) {
+void measure(const std::string& op, std::int64_t num_tokens, const Workload& work, double seconds) {
     {
         const at::NoGradGuard no_grad;
         print_row(op, "forward", num_tokens, time_repeats(seconds, [&] { (void)work.forward(); }));
@@ -196,8 +197,9 @@ void measure(const std::string& op, std::int64_t num_tokens, const Workload& wor
 }
 
 void run(const Options& options) {
-    const std::vector<std::string> all{"linear_attn", "linear_attn_normalised", "simple_gla", "ssd",
-                                       "gla",         "delta_rule",             "gated_delta_rule"};
+    const std::vector<std::string> all{
+        "linear_attn", "linear_attn_normalised", "simple_gla", "ssd", "gla",
+        "delta_rule",  "gated_delta_rule"};
     at::set_num_threads(options.num_threads);
     std::cout << "# " << processor_name() << ", " << at::get_cpu_capability() << ", LibTorch "
               << TORCH_VERSION << ", float32\n"

@@ -1,4 +1,5 @@
-// Linear attention as tensor algebra around the plain scan: feature map before it, division after it.
+// Linear attention as tensor algebra around the plain scan: feature map before it, division after
+// it.
 #include <ATen/ATen.h>
 #include <torch/library.h>
 
@@ -19,8 +20,8 @@ at::Tensor apply_feature_map(const at::Tensor& x, bool elu1) {
 }
 
 /// [B, H, K, V + 1]: the state with z as its last column, zeros for the absent half.
-OptionalTensor join_state(const OptionalTensor& state, const OptionalTensor& z,
-                          const at::Tensor& q, const at::Tensor& v, at::ScalarType dtype) {
+OptionalTensor join_state(const OptionalTensor& state, const OptionalTensor& z, const at::Tensor& q,
+                          const at::Tensor& v, at::ScalarType dtype) {
     if (!state.has_value() && !z.has_value()) {
         return std::nullopt;
     }
@@ -28,9 +29,8 @@ OptionalTensor join_state(const OptionalTensor& state, const OptionalTensor& z,
     const c10::SymInt h = v.sym_size(2);
     const c10::SymInt kw = q.sym_size(3);
     const auto options = v.options().dtype(dtype);
-    const at::Tensor columns = state.has_value()
-                                   ? state->to(dtype)
-                                   : at::zeros_symint({b, h, kw, v.sym_size(3)}, options);
+    const at::Tensor columns =
+        state.has_value() ? state->to(dtype) : at::zeros_symint({b, h, kw, v.sym_size(3)}, options);
     const at::Tensor last = z.has_value() ? z->to(dtype) : at::zeros_symint({b, h, kw}, options);
     return at::cat({columns, last.unsqueeze(-1)}, -1);
 }
@@ -61,8 +61,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> chunk_linear_attn_composite(
     const at::Tensor phi_q = apply_feature_map(q.to(dtype), elu1);
     const at::Tensor phi_k = apply_feature_map(k.to(dtype), elu1);
     if (!normalize) {
-        auto [o, state] = call_linear_attn_base(phi_q, phi_k, v.to(dtype), scale, initial_state,
-                                                reverse);
+        auto [o, state] =
+            call_linear_attn_base(phi_q, phi_k, v.to(dtype), scale, initial_state, reverse);
         const at::Tensor no_z =
             at::empty_symint({q.sym_size(0), v.sym_size(2), 0}, state.options());
         return {o.to(v.scalar_type()), state, no_z};
@@ -70,9 +70,9 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> chunk_linear_attn_composite(
     // A column of ones beside v collects the denominator, and z beside the state.
     const at::Tensor values = v.to(dtype);
     const at::Tensor ones = at::ones_like(values.slice(-1, 0, 1));
-    auto [joined, state] = call_linear_attn_base(
-        phi_q, phi_k, at::cat({values, ones}, -1), scale.value_or(1.0),
-        join_state(initial_state, initial_z, q, v, dtype), reverse);
+    auto [joined, state] =
+        call_linear_attn_base(phi_q, phi_k, at::cat({values, ones}, -1), scale.value_or(1.0),
+                              join_state(initial_state, initial_z, q, v, dtype), reverse);
     const at::Tensor num = joined.slice(-1, 0, -1);
     const at::Tensor den = joined.slice(-1, -1);
     return {num.div(den.add(kNormalizerEps)).to(v.scalar_type()), state.slice(-1, 0, -1),

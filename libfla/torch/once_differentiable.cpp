@@ -21,8 +21,9 @@ void forbid_double_backward(const char* op, torch::autograd::variable_list& resu
         result.set_requires_grad(true);
     }
     auto delayed = std::make_shared<torch::autograd::DelayedError>(
-        std::string(op) + ": second derivatives are not available; the operator is differentiable "
-                          "once",
+        std::string(op) +
+            ": second derivatives are not available; the operator is differentiable "
+            "once",
         static_cast<std::int64_t>(results.size()));
     results = (*delayed)(std::move(results));
 }

@@ -69,9 +69,9 @@ ScanOutput chunk_delta_rule(const at::Tensor& q, const at::Tensor& k, const at::
 ScanOutput chunk_gated_delta_rule(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                   const at::Tensor& g, const at::Tensor& beta,
                                   const ScanOptions& options) {
-    return to_output(call_scan<at::Tensor, at::Tensor>(
-        "fla::chunk_gated_delta_rule", q, k, v, g, beta, options.scale, options.initial_state,
-        is_reverse(options.direction)));
+    return to_output(call_scan<at::Tensor, at::Tensor>("fla::chunk_gated_delta_rule", q, k, v, g,
+                                                       beta, options.scale, options.initial_state,
+                                                       is_reverse(options.direction)));
 }
 
 LinearAttnOutput chunk_linear_attn(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -79,21 +79,19 @@ LinearAttnOutput chunk_linear_attn(const at::Tensor& q, const at::Tensor& k, con
     using Signature = std::tuple<at::Tensor, at::Tensor, at::Tensor>(
         const at::Tensor&, const at::Tensor&, const at::Tensor&, std::optional<double>,
         const OptionalTensor&, const OptionalTensor&, c10::string_view, bool, bool);
-    auto [o, final_state, final_z] = find_operator<Signature>("fla::chunk_linear_attn")
-                                         .call(q, k, v, options.scale, options.initial_state,
-                                               options.initial_z,
-                                               options.feature_map == FeatureMap::kEluPlusOne
-                                                   ? "elu1"
-                                                   : "identity",
-                                               options.normalize, is_reverse(options.direction));
+    auto [o, final_state, final_z] =
+        find_operator<Signature>("fla::chunk_linear_attn")
+            .call(q, k, v, options.scale, options.initial_state, options.initial_z,
+                  options.feature_map == FeatureMap::kEluPlusOne ? "elu1" : "identity",
+                  options.normalize, is_reverse(options.direction));
     return {std::move(o), std::move(final_state), std::move(final_z)};
 }
 
 SsdOutput chunk_ssd(const SsdInputs& inputs, const SsdOptions& options) {
-    using Signature = ScanResult(const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                                 const at::Tensor&, const at::Tensor&, const OptionalTensor&,
-                                 const OptionalTensor&, const OptionalTensor&, bool, double,
-                                 std::optional<double>, bool);
+    using Signature =
+        ScanResult(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                   const at::Tensor&, const OptionalTensor&, const OptionalTensor&,
+                   const OptionalTensor&, bool, double, std::optional<double>, bool);
     auto [y, final_state] =
         find_operator<Signature>("fla::chunk_ssd")
             .call(inputs.x, inputs.dt, inputs.a_log, inputs.b, inputs.c, inputs.d, inputs.dt_bias,

@@ -149,10 +149,9 @@ ScanGradients scan_backward_cpu(const ScanOp& op, const ScanArguments& args) {
     }
     const ReadableArguments in(args);
     const bool exact = in.dtype == at::kDouble;
-    const ScanGradients grads{
-        empty_gradient(args.q, in.dtype), empty_gradient(args.k, in.dtype),
-        empty_gradient(args.v, in.dtype), empty_gradient(args.g, in.dtype),
-        empty_gradient(args.beta, in.dtype), new_state(args)};
+    const ScanGradients grads{empty_gradient(args.q, in.dtype),    empty_gradient(args.k, in.dtype),
+                              empty_gradient(args.v, in.dtype),    empty_gradient(args.g, in.dtype),
+                              empty_gradient(args.beta, in.dtype), new_state(args)};
     const auto run = [&](auto params, auto chunked, auto reference) {
         fill_inputs(params, args, in);
         if constexpr (requires { params.decay; }) {

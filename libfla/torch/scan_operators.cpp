@@ -1,5 +1,5 @@
-// Registers the scan operators and their backward operators: schemas, CPU, Meta, Autograd, and a CUDA
-// kernel that says what is missing.
+// Registers the scan operators and their backward operators: schemas, CPU, Meta, Autograd, and a
+// CUDA kernel that says what is missing.
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -21,11 +21,11 @@ using OptionalTensor = std::optional<at::Tensor>;
 
 constexpr ScanOp kLinearAttnBase{"fla::chunk_linear_attn_base",
                                  "fla::chunk_linear_attn_base_backward", Decay::kNone, false};
-constexpr ScanOp kSimpleGla{"fla::chunk_simple_gla", "fla::chunk_simple_gla_backward",
-                            Decay::kHead, false};
+constexpr ScanOp kSimpleGla{"fla::chunk_simple_gla", "fla::chunk_simple_gla_backward", Decay::kHead,
+                            false};
 constexpr ScanOp kGla{"fla::chunk_gla", "fla::chunk_gla_backward", Decay::kChannel, false};
-constexpr ScanOp kDeltaRule{"fla::chunk_delta_rule", "fla::chunk_delta_rule_backward",
-                            Decay::kNone, true};
+constexpr ScanOp kDeltaRule{"fla::chunk_delta_rule", "fla::chunk_delta_rule_backward", Decay::kNone,
+                            true};
 constexpr ScanOp kGatedDeltaRule{"fla::chunk_gated_delta_rule",
                                  "fla::chunk_gated_delta_rule_backward", Decay::kHead, true};
 
@@ -168,8 +168,7 @@ struct ScanOperator {
                                           const at::Tensor& v, const Extra&... extra,
                                           std::optional<double> scale,
                                           const OptionalTensor& initial_state, bool reverse) {
-        const auto results =
-            Function::apply(q, k, v, extra..., scale, initial_state, reverse);
+        const auto results = Function::apply(q, k, v, extra..., scale, initial_state, reverse);
         return {results[0], results[1]};
     }
 
@@ -212,8 +211,7 @@ struct ScanOperator {
                                         const at::Tensor& /*grad_o*/,
                                         const OptionalTensor& /*grad_final_state*/,
                                         std::optional<double> /*scale*/,
-                                        const OptionalTensor& /*initial_state*/,
-                                        bool /*reverse*/) {
+                                        const OptionalTensor& /*initial_state*/, bool /*reverse*/) {
         refuse_cuda();
     }
 
@@ -227,8 +225,8 @@ struct ScanOperator {
         grads += kHasDecay ? "Tensor grad_g, " : "";
         grads += kOp.delta ? "Tensor grad_beta, " : "";
         const std::vector<at::Tag> tags{at::Tag::pt2_compliant_tag};
-        library.def(
-            (kOp.name + inputs + options + " -> (Tensor o, Tensor final_state)").c_str(), tags);
+        library.def((kOp.name + inputs + options + " -> (Tensor o, Tensor final_state)").c_str(),
+                    tags);
         library.def((kOp.backward_name + inputs + "Tensor grad_o, Tensor? grad_final_state, " +
                      options + " -> (" + grads + "Tensor grad_initial_state)")
                         .c_str(),

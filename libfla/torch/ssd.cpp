@@ -54,21 +54,26 @@ void check_dtypes(const at::Tensor& x, const at::Tensor& b, const at::Tensor& c,
     TORCH_CHECK(c.scalar_type() == main, kName, ": C is ", c.scalar_type(), ", expected ", main,
                 " (the dtype of x)");
     for (const auto& [name, tensor] : others) {
-        TORCH_CHECK(!tensor.has_value() || (tensor->scalar_type() == at::kDouble) ==
-                                               (main == at::kDouble),
-                    kName, ": ", name, " is ", tensor->scalar_type(), " but x is ", main,
-                    "; expected Double for all tensors or for none");
+        TORCH_CHECK(
+            !tensor.has_value() || (tensor->scalar_type() == at::kDouble) == (main == at::kDouble),
+            kName, ": ", name, " is ", tensor->scalar_type(), " but x is ", main,
+            "; expected Double for all tensors or for none");
     }
 }
 
-std::tuple<at::Tensor, at::Tensor> chunk_ssd_composite(
-    const at::Tensor& x, const at::Tensor& dt, const at::Tensor& a_log, const at::Tensor& b,
-    const at::Tensor& c, const OptionalTensor& d, const OptionalTensor& dt_bias,
-    const OptionalTensor& initial_state, bool dt_softplus, double dt_min,
-    std::optional<double> dt_max, bool reverse) {
+std::tuple<at::Tensor, at::Tensor> chunk_ssd_composite(const at::Tensor& x, const at::Tensor& dt,
+                                                       const at::Tensor& a_log, const at::Tensor& b,
+                                                       const at::Tensor& c, const OptionalTensor& d,
+                                                       const OptionalTensor& dt_bias,
+                                                       const OptionalTensor& initial_state,
+                                                       bool dt_softplus, double dt_min,
+                                                       std::optional<double> dt_max, bool reverse) {
     check_inputs(x, dt, a_log, b, c, d, dt_bias, initial_state);
     check_dtypes(x, b, c,
-                 {{"dt", dt}, {"A_log", a_log}, {"D", d}, {"dt_bias", dt_bias},
+                 {{"dt", dt},
+                  {"A_log", a_log},
+                  {"D", d},
+                  {"dt_bias", dt_bias},
                   {"initial_state", initial_state}});
     TORCH_CHECK(dt_min >= 0 && dt_max.value_or(dt_min) >= dt_min, kName, ": dt is limited to [",
                 dt_min, ", ", dt_max.value_or(dt_min), "], expected 0 <= dt_min <= dt_max");

@@ -65,8 +65,8 @@ void check_sizes(const char* op, const char* name, const at::Tensor& tensor,
                  c10::SymIntArrayRef expected, const char* axes) {
     check_rank(op, name, tensor, static_cast<std::int64_t>(expected.size()), axes);
     for (std::size_t d = 0; d < expected.size(); ++d) {
-        TORCH_SYM_CHECK(tensor.sym_size(static_cast<std::int64_t>(d)).sym_eq(expected[d]), op,
-                        ": ", name, " has sizes ", tensor.sym_sizes(), ", expected ", axes, " = ",
+        TORCH_SYM_CHECK(tensor.sym_size(static_cast<std::int64_t>(d)).sym_eq(expected[d]), op, ": ",
+                        name, " has sizes ", tensor.sym_sizes(), ", expected ", axes, " = ",
                         expected);
     }
 }

@@ -51,8 +51,8 @@ void check_rank(const char* op, const char* name, const at::Tensor& tensor, std:
 void check_sizes(const char* op, const char* name, const at::Tensor& tensor,
                  c10::SymIntArrayRef expected, const char* axes);
 
-/// Converts to `dtype` and makes the last dimension contiguous; copies only if it must. An undefined
-/// tensor stays undefined.
+/// Converts to `dtype` and makes the last dimension contiguous; copies only if it must. An
+/// undefined tensor stays undefined.
 [[nodiscard]] at::Tensor readable(const at::Tensor& tensor, at::ScalarType dtype);
 
 /// Views the memory of a float32 or float64 tensor of at most kMaxDims dimensions; an undefined

@@ -73,14 +73,15 @@ class Checkpoint : public torch::autograd::Function<Checkpoint> {
     static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                    torch::autograd::variable_list grads) {
         const at::Tensor x = context->get_saved_variables()[0].detach().requires_grad_(true);
-        const auto holder = c10::static_intrusive_pointer_cast<RunHolder>(
-            context->saved_data["run"].toCapsule());
+        const auto holder =
+            c10::static_intrusive_pointer_cast<RunHolder>(context->saved_data["run"].toCapsule());
         at::Tensor y;
         {
             const StateGuard guard(x.device().type());
             set_generator_state(context->saved_data["generator"].toTensor());
-            AutocastState{x.device().type(), context->saved_data["autocast"].toBool(),
-                          static_cast<at::ScalarType>(context->saved_data["autocast_dtype"].toInt())}
+            AutocastState{
+                x.device().type(), context->saved_data["autocast"].toBool(),
+                static_cast<at::ScalarType>(context->saved_data["autocast_dtype"].toInt())}
                 .apply();
             const torch::AutoGradMode with_grad(true);
             y = (*holder->run)(x);

@@ -60,6 +60,9 @@ std::shared_ptr<const BlockSpec> parse_block(const std::string& name, JsonObject
             return type.parse(json);
         }
     }
+    for (const std::string& key : json.keys()) {
+        json.ignore(key);  // nobody knows which of them are right
+    }
     json.add_problem("name", "unknown block \"" + name + "\"" + did_you_mean(name, block_names()));
     return nullptr;
 }
@@ -82,8 +85,8 @@ bool require_strided_conv(std::int64_t kernel, std::int64_t stride, std::int64_t
                           JsonObject& json) {
     const std::string fault = strided_conv_fault(kernel, stride);
     if (!fault.empty()) {
-        json.add_problem("kernel_size", detail::concatenate("found ", kernel, " with stride ", stride,
-                                                            "; ", fault));
+        json.add_problem("kernel_size", detail::concatenate("found ", kernel, " with stride ",
+                                                            stride, "; ", fault));
         return false;
     }
     if (num_tokens % stride != 0) {

@@ -206,6 +206,8 @@ void CheckpointFolder::replace_existing(const std::string& temp, const std::stri
     std::optional<VerifiedCheckpoint> existing;
     try {
         existing = verify_checkpoint(target);
+    } catch (const NewerSchemaError& error) {
+        throw FencedError(error.what());
     } catch (const UserError&) {
         // Damaged: make way for the new one.
     }

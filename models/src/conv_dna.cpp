@@ -36,8 +36,8 @@ ConvDna::ConvDna(const ConvDnaOptions& options, const StreamShape& input)
     : TrunkBlock(input, options.output_shape(input)), options_(options) {
     conv_ = register_module("conv", make_strided_conv(4, options.filters, options.kernel_size,
                                                       options.stride, options.use_bias));
-    norm_ = register_module("norm", std::make_shared<NormLayer>(options.norm, Layout::kChannels,
-                                                                options.filters));
+    norm_ = register_module(
+        "norm", std::make_shared<NormLayer>(options.norm, Layout::kChannels, options.filters));
 }
 
 at::Tensor ConvDna::forward(const at::Tensor& codes) {

@@ -57,8 +57,9 @@ ConvTower::ConvTower(const ConvTowerOptions& options, const StreamShape& input)
         stage.norm = register_module(
             "norm" + suffix, std::make_shared<NormLayer>(options.norm, Layout::kChannels, out));
         if (options.residual) {
-            stage.residual_conv = register_module(
-                "residual_conv" + suffix, make_strided_conv(out, out, options.kernel_size, 1, bias));
+            stage.residual_conv =
+                register_module("residual_conv" + suffix,
+                                make_strided_conv(out, out, options.kernel_size, 1, bias));
             stage.residual_norm =
                 register_module("residual_norm" + suffix,
                                 std::make_shared<NormLayer>(options.norm, Layout::kChannels, out));

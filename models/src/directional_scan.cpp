@@ -47,8 +47,7 @@ DirectionalScan::DirectionalScan(const LinearMixerOptions& options, std::int64_t
       direction_(direction) {
     FLAGEN_CHECK(num_heads_ > 0 && num_key_heads_ > 0 && num_heads_ % num_key_heads_ == 0,
                  num_heads_, " heads and ", num_key_heads_, " key heads");
-    const std::int64_t qkv_width =
-        2 * num_key_heads_ * options.key + num_heads_ * options.value;
+    const std::int64_t qkv_width = 2 * num_key_heads_ * options.key + num_heads_ * options.value;
     qkv_proj_ = register_module(
         "qkv_proj",
         torch::nn::Linear(torch::nn::LinearOptions(num_channels, qkv_width).bias(false)));
@@ -67,27 +66,24 @@ void DirectionalScan::make_decay() {
     };
     const MixerKind kind = options_.kind;
     if (kind == MixerKind::kScalar) {
-        const at::Tensor log_decay = retention_log_decay(num_heads_);
         if (options_.decay == DecaySource::kFixed) {
-            fixed_log_decay_ = register_buffer("log_decay", log_decay.to(torch::kFloat));
+            fixed_log_decay_ =
+                register_buffer("log_decay", retention_log_decay(num_heads_).to(torch::kFloat));
             return;
         }
         decay_proj_ = register_module("decay_proj", per_head(true));
-        // logsigmoid(bias) / temperature is retention's decay where the projection gives 0.
-        const at::Tensor open = torch::exp(log_decay * options_.decay_temperature);
-        const torch::NoGradGuard no_grad;
-        decay_proj_->bias.copy_(torch::log(open) - torch::log1p(-open));
+        torch::nn::init::constant_(decay_proj_->bias, options_.decay_bias);
     } else if (kind == MixerKind::kGla) {
         decay_down_ = register_module(
-            "decay_down", torch::nn::Linear(torch::nn::LinearOptions(num_channels_,
-                                                                     options_.decay_rank)
-                                                .bias(false)));
+            "decay_down",
+            torch::nn::Linear(
+                torch::nn::LinearOptions(num_channels_, options_.decay_rank).bias(false)));
         decay_up_ = register_module(
             "decay_up", torch::nn::Linear(options_.decay_rank, num_heads_ * options_.key));
     } else if (kind == MixerKind::kSsd || kind == MixerKind::kGatedDeltanet) {
         const double smallest = kind == MixerKind::kSsd ? 1.0 : 1e-4;
-        decay_proj_ = register_module(kind == MixerKind::kSsd ? "dt_proj" : "decay_proj",
-                                      per_head(false));
+        decay_proj_ =
+            register_module(kind == MixerKind::kSsd ? "dt_proj" : "decay_proj", per_head(false));
         a_log_ = register_parameter(
             "a_log", torch::log(torch::empty({num_heads_}).uniform_(smallest, 16.0)));
         dt_bias_ = register_parameter("dt_bias", make_dt_bias(num_heads_));
@@ -133,10 +129,10 @@ at::Tensor DirectionalScan::log_decay(const at::Tensor& x) {
             if (options_.decay == DecaySource::kFixed) {
                 return widen(fixed_log_decay_).expand({x.size(0), x.size(1), num_heads_});
             }
-            return at::log_sigmoid(widen(decay_proj_->forward(x))) / options_.decay_temperature;
+            return at::log_sigmoid(widen(decay_proj_->forward(x))) / options_.scalar_temperature;
         case MixerKind::kGla: {
             const at::Tensor logits = widen(decay_up_->forward(decay_down_->forward(x)));
-            return (at::log_sigmoid(logits) / options_.decay_temperature)
+            return (at::log_sigmoid(logits) / options_.gla_temperature)
                 .unflatten(-1, {num_heads_, options_.key});
         }
         case MixerKind::kGatedDeltanet:

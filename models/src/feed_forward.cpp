@@ -24,12 +24,10 @@ std::int64_t FeedForwardOptions::hidden_width(std::int64_t num_channels) const {
 }
 
 FeedForward::FeedForward(const FeedForwardOptions& options, std::int64_t num_channels)
-    : options_(options),
-      num_channels_(num_channels),
-      hidden_(options.hidden_width(num_channels)) {
+    : options_(options), num_channels_(num_channels), hidden_(options.hidden_width(num_channels)) {
     const bool gated = options.activation == FeedForwardActivation::kSwiglu;
-    up_proj_ = register_module("up_proj",
-                               torch::nn::Linear(num_channels, gated ? 2 * hidden_ : hidden_));
+    up_proj_ =
+        register_module("up_proj", torch::nn::Linear(num_channels, gated ? 2 * hidden_ : hidden_));
     down_proj_ = register_module("down_proj", torch::nn::Linear(hidden_, num_channels));
 }
 

@@ -10,7 +10,7 @@
 namespace flagen::models {
 namespace {
 
-constexpr double kLinearStart = 0.01;       // standard deviation of the linear map's weights
+constexpr double kLinearStart = 0.01;      // standard deviation of the linear map's weights
 constexpr double kTypicalLogLength = 6.7;  // about 800 bp
 
 at::Tensor widen(const at::Tensor& x) {
@@ -27,19 +27,17 @@ GeneHead::GeneHead(const GeneHeadConfig& config, const StreamShape& tokens,
       seq_length_(seq_length),
       num_samples_(num_samples) {
     FLAGEN_CHECK(num_samples > 0, "a genes head needs samples, found ", num_samples);
-    for (const GenePool& pool : config.pools) {
-        num_features_ += pool.source == PoolSource::kTower ? tower.num_channels
-                                                           : tokens.num_channels;
-    }
+    num_features_ = static_cast<std::int64_t>(config.pools.size()) * tokens.num_channels;
+    num_features_ += config.tower_pool ? tower.num_channels : 0;
     if (config.codons.width > 0) {
-        codons_ = register_module("codons", std::make_shared<CodonBranch>(config.codons));
+        codons_ = register_module("codons", std::make_shared<CodonEncoder>(config.codons));
         num_features_ += codons_->num_features();
     }
-    if (config.promoter.filters > 0) {
-        promoter_ = register_module("promoter", std::make_shared<PromoterBranch>(config.promoter));
+    if (config.promoter.width > 0) {
+        promoter_ = register_module("promoter", std::make_shared<PromoterEncoder>(config.promoter));
         num_features_ += promoter_->num_features();
     }
-    num_features_ += config.length ? 2 : 0;
+    num_features_ += config.log_length ? 2 : 0;
     norm_ = register_module(
         "norm", std::make_shared<NormLayer>(NormType::kLayer, Layout::kTokens, num_features_));
     linear_ = register_module("linear", torch::nn::Linear(num_features_, 1 + num_samples));
@@ -65,17 +63,16 @@ at::Tensor GeneHead::drop_tokens(const at::Tensor& tokens) const {
 
 at::Tensor GeneHead::features(const TrunkOutput& trunk, const at::Tensor& codes,
                               const GeneQueries& queries) {
-    at::Tensor tokens;
-    at::Tensor tower;
     std::vector<at::Tensor> parts;
-    for (const GenePool& pool : config_.pools) {
-        const bool of_tower = pool.source == PoolSource::kTower;
-        at::Tensor& source = of_tower ? tower : tokens;
-        if (!source.defined()) {
-            source = drop_tokens(of_tower ? trunk.tower : trunk.tokens);
+    if (!config_.pools.empty()) {
+        const at::Tensor tokens = drop_tokens(trunk.tokens);
+        for (const GenePool& pool : config_.pools) {
+            parts.push_back(sum_rows(tokens, plan_gene_pool(queries, pool, tokens_shape_)));
         }
-        const StreamShape& shape = of_tower ? tower_shape_ : tokens_shape_;
-        parts.push_back(sum_rows(source, plan_gene_pool(queries, pool, shape)));
+    }
+    if (config_.tower_pool) {
+        parts.push_back(
+            sum_rows(drop_tokens(trunk.tower), plan_gene_pool(queries, GenePool{}, tower_shape_)));
     }
     if (codons_) {
         parts.push_back(widen(codons_->forward(codes, queries)));
@@ -83,9 +80,9 @@ at::Tensor GeneHead::features(const TrunkOutput& trunk, const at::Tensor& codes,
     if (promoter_) {
         parts.push_back(widen(promoter_->forward(codes, queries)));
     }
-    if (config_.length) {
-        const at::Tensor length_bp = (queries.end_bp - queries.start_bp)
-                                         .to(codes.device(), sample_mean_.scalar_type());
+    if (config_.log_length) {
+        const at::Tensor length_bp =
+            (queries.end_bp - queries.start_bp).to(codes.device(), mean_scale_.scalar_type());
         const at::Tensor log_length = length_bp.log() - kTypicalLogLength;
         parts.push_back(at::stack({log_length, log_length * log_length}, 1));
     }
@@ -98,11 +95,11 @@ at::Tensor GeneHead::forward(const TrunkOutput& trunk, const at::Tensor& codes,
         return at::zeros({0, num_samples_}, sample_mean_.options());
     }
     at::Tensor f = norm_->forward(features(trunk, codes, queries));
-    f = at::dropout(f, config_.feature_dropout, is_training());
+    f = at::dropout(f, config_.dropout, is_training());
     at::Tensor out = linear_->forward(f);
     if (hidden_) {
         const at::Tensor h = at::gelu(hidden_->forward(f));
-        out = out + hidden_out_->forward(at::dropout(h, config_.dropout, is_training()));
+        out = out + hidden_out_->forward(at::dropout(h, config_.hidden_dropout, is_training()));
     }
     out = widen(out);
     const at::Tensor mean = out.narrow(1, 0, 1);

@@ -12,17 +12,11 @@ constexpr std::int64_t kMaxOffset = std::int64_t{1} << 24;
 
 std::vector<GenePool> default_gene_pools() {
     using enum PoolAnchor;
-    const PoolSource trunk = PoolSource::kTrunk;
-    return {{trunk, kSpan, 0, 0},      {PoolSource::kTower, kSpan, 0, 0},
-            {trunk, kStart, -256, -64}, {trunk, kStart, -64, 0},
-            {trunk, kStart, 0, 64},     {trunk, kStart, 64, 256},
-            {trunk, kEnd, -64, 64},     {trunk, kStart, -1500, 0},
-            {trunk, kEnd, 0, 1500}};
+    return {{kSpan, 0, 0},     {kStart, -256, -64}, {kStart, -64, 0},   {kStart, 0, 64},
+            {kStart, 64, 256}, {kEnd, -64, 64},     {kStart, -1500, 0}, {kEnd, 0, 1500}};
 }
 
 void GenePool::bind(OptionTable& table) {
-    table.choice<PoolSource>("source", source,
-                             {{PoolSource::kTrunk, "trunk"}, {PoolSource::kTower, "tower"}});
     table.choice<PoolAnchor>("anchor", anchor,
                              {{PoolAnchor::kSpan, "span"},
                               {PoolAnchor::kPieces, "pieces"},
@@ -40,60 +34,62 @@ void GenePool::check(JsonObject& json) const {
         json.add_problem("from_bp", detail::concatenate("found ", from_bp,
                                                         "; must be smaller than to_bp ", to_bp));
     }
+    // A span that shrinks could end before it starts for a short gene.
+    if (anchor == PoolAnchor::kSpan && (from_bp > 0 || to_bp < 0)) {
+        json.add_problem("anchor", "a span can only be widened: from_bp <= 0 <= to_bp");
+    }
 }
 
 void CodonOptions::bind(OptionTable& table) {
     table.integer("width", width, 0, 4096);
-    if (width == 0) {
-        return;
+    if (width > 0) {
+        table.integer("kernel", kernel, 1, 255);
+        table.integer("first", first, 0, 100000);
+        table.integer("max_codons", max_codons, 1, 1000000);
+        table.number("dropout", dropout, 0.0, 0.99);
     }
-    table.integer("kernel_size", kernel_size, 1, 255);
-    table.integer("layers", layers, 0, 64);
-    table.integer("first_codons", first_codons, 0, 100000);
-    table.integer("max_codons", max_codons, 1, 1000000);
-    table.number("dropout", dropout, 0.0, 0.99);
 }
 
 void CodonOptions::check(JsonObject& json) const {
-    if (kernel_size % 2 == 0) {
-        json.add_problem("kernel_size",
-                         detail::concatenate("found ", kernel_size, "; must be odd"));
+    if (kernel % 2 == 0) {
+        json.add_problem("kernel", detail::concatenate("found ", kernel, "; must be odd"));
     }
 }
 
 void PromoterOptions::bind(OptionTable& table) {
-    table.integer("filters", filters, 0, 4096);
-    if (filters == 0) {
-        return;
+    table.integer("width", width, 0, 4096);
+    if (width > 0) {
+        table.integer("upstream_bp", upstream_bp, 0, 1 << 20);
+        table.integer("downstream_bp", downstream_bp, 0, 1 << 20);
+        table.integer("bins", bins, 1, 4096);
+        table.number("dropout", dropout, 0.0, 0.99);
     }
-    table.integer("upstream_bp", upstream_bp, 0, 1 << 20);
-    table.integer("downstream_bp", downstream_bp, 0, 1 << 20);
-    table.integer("bins", bins, 1, 4096);
-    table.number("dropout", dropout, 0.0, 0.99);
 }
 
 void PromoterOptions::check(JsonObject& json) const {
     const std::int64_t length = upstream_bp + downstream_bp;
     if (length == 0 || length % bins != 0) {
-        json.add_problem("bins", detail::concatenate(bins, " does not divide upstream_bp + "
-                                                           "downstream_bp = ",
+        json.add_problem("bins", detail::concatenate(bins,
+                                                     " does not divide upstream_bp + "
+                                                     "downstream_bp = ",
                                                      length));
     }
 }
 
 void GeneHeadConfig::bind(OptionTable& table) {
     table.objects("pools", pools);
+    table.flag("tower_pool", tower_pool);
     OptionTable codon_table = table.object("codons");
     codons.bind(codon_table);
     OptionTable promoter_table = table.object("promoter");
     promoter.bind(promoter_table);
-    table.flag("length", length);
+    table.flag("log_length", log_length);
+    table.number("token_dropout", token_dropout, 0.0, 0.99);
+    table.number("dropout", dropout, 0.0, 0.99);
     table.integer("hidden", hidden, 0, 65536);
     if (hidden > 0) {
-        table.number("dropout", dropout, 0.0, 0.99);
+        table.number("hidden_dropout", hidden_dropout, 0.0, 0.99);
     }
-    table.number("feature_dropout", feature_dropout, 0.0, 0.99);
-    table.number("token_dropout", token_dropout, 0.0, 0.99);
 }
 
 void GeneHeadConfig::check(JsonObject& json) const {
@@ -107,9 +103,10 @@ void GeneHeadConfig::check(JsonObject& json) const {
     codons.check(codons_json);
     JsonObject promoter_json = json.get_object("promoter");
     promoter.check(promoter_json);
-    if (pools.empty() && codons.width == 0 && promoter.filters == 0 && !length) {
-        json.add_problem("", "the genes head has no feature: pools, codons, promoter and length "
-                             "are all left out");
+    if (pools.empty() && !tower_pool && codons.width == 0 && promoter.width == 0 && !log_length) {
+        json.add_problem("",
+                         "no feature is left: pools, tower_pool, codons, promoter and "
+                         "log_length are all off");
     }
 }
 

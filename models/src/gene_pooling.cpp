@@ -51,26 +51,25 @@ RowSums plan_gene_pool(const GeneQueries& queries, const GenePool& pool,
     const std::int64_t* window = queries.window.const_data_ptr<std::int64_t>();
     std::vector<std::int64_t> row;
     std::vector<std::int64_t> offset;
-    std::vector<float> weight;
+    std::vector<double> weight;
     for (std::int64_t g = 0; g < queries.num_genes(); ++g) {
-        const std::size_t first_entry = row.size();
-        offset.push_back(static_cast<std::int64_t>(first_entry));
-        std::int64_t total_bp = 0;
-        for (const Range& stretch : gene_stretches(queries, pool, g)) {
+        offset.push_back(static_cast<std::int64_t>(row.size()));
+        const std::vector<Range> stretches = gene_stretches(queries, pool, g);
+        double nominal_bp = 0;
+        for (const Range& stretch : stretches) {
+            nominal_bp += static_cast<double>(stretch.end_bp - stretch.start_bp);
+        }
+        for (const Range& stretch : stretches) {
             const std::int64_t start = std::max<std::int64_t>(stretch.start_bp, 0);
             const std::int64_t end = std::min(stretch.end_bp, length_bp);
             for (std::int64_t t = start / bp; t * bp < end; ++t) {
                 const std::int64_t shared = std::min(end, (t + 1) * bp) - std::max(start, t * bp);
                 row.push_back(window[g] * tokens.num_tokens + t);
-                weight.push_back(static_cast<float>(shared));
-                total_bp += shared;
+                weight.push_back(static_cast<double>(shared) / nominal_bp);
             }
         }
-        for (std::size_t n = first_entry; n < weight.size(); ++n) {
-            weight[n] /= static_cast<float>(total_bp);
-        }
     }
-    return {as_int64(row), torch::tensor(weight, torch::kFloat), as_int64(offset)};
+    return {as_int64(row), torch::tensor(weight, torch::kDouble), as_int64(offset)};
 }
 
 at::Tensor sum_rows(const at::Tensor& tokens, const RowSums& sums) {

@@ -41,13 +41,13 @@ void check_gene_queries(const GeneQueries& queries, std::int64_t num_windows,
         FLAGEN_CHECK(start[g] >= 0 && start[g] < end[g] && end[g] <= seq_length, "gene ", g,
                      " spans [", start[g], ", ", end[g], ") of a window of ", seq_length);
         FLAGEN_CHECK(strand[g] == 1 || strand[g] == -1, "gene ", g, " has strand ", strand[g]);
-        FLAGEN_CHECK(offset[g] < offset[g + 1], "gene ", g, " has no piece");
+        FLAGEN_CHECK(offset[g] <= offset[g + 1], "piece_offset falls at gene ", g);
         std::int64_t last = start[g];
         for (std::int64_t p = offset[g]; p < offset[g + 1]; ++p) {
-            FLAGEN_CHECK(piece_start[p] >= last && piece_start[p] < piece_end[p] &&
-                             piece_end[p] <= end[g],
-                         "gene ", g, " [", start[g], ", ", end[g], ") has a piece [",
-                         piece_start[p], ", ", piece_end[p], ") out of place");
+            FLAGEN_CHECK(
+                piece_start[p] >= last && piece_start[p] < piece_end[p] && piece_end[p] <= end[g],
+                "gene ", g, " [", start[g], ", ", end[g], ") has a piece [", piece_start[p], ", ",
+                piece_end[p], ") out of place");
             last = piece_end[p];
         }
     }

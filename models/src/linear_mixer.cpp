@@ -40,8 +40,7 @@ at::Tensor LinearMixer::forward(const at::Tensor& x) {
         o = at::cat({o, reverse_scan_->forward(y)}, 2);
     }
     const bool gate_first = options_.kind == MixerKind::kSsd;  // as Mamba-2's gated norm
-    const at::Tensor gate =
-        gate_proj_ ? at::silu(gate_proj_->forward(y)).view_as(o) : at::Tensor();
+    const at::Tensor gate = gate_proj_ ? at::silu(gate_proj_->forward(y)).view_as(o) : at::Tensor();
     if (gate.defined() && gate_first) {
         o = o * gate;
     }

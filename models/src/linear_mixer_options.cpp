@@ -33,10 +33,12 @@ void LinearMixerOptions::bind(OptionTable& table) {
         table.choice<DecaySource>("decay", decay,
                                   {{DecaySource::kData, "data"}, {DecaySource::kFixed, "fixed"}});
     }
-    if (kind == MixerKind::kGla || (kind == MixerKind::kScalar && decay == DecaySource::kData)) {
-        table.number("decay_temperature", decay_temperature, 0.01, 1e6);
+    if (kind == MixerKind::kScalar && decay == DecaySource::kData) {
+        table.number("decay_bias", decay_bias, -100.0, 100.0);
+        table.number("decay_temperature", scalar_temperature, 0.01, 1e6);
     }
     if (kind == MixerKind::kGla) {
+        table.number("decay_temperature", gla_temperature, 0.01, 1e6);
         table.integer("decay_rank", decay_rank, 1, 4096);
     }
 }

@@ -42,12 +42,12 @@ std::string row(const std::string& name, const std::string& shape, const std::st
 }
 
 std::string stage_row(const StageSummary& stage) {
-    return row(stage.name,
-               std::to_string(stage.output.num_tokens) + " x " +
-                   std::to_string(stage.output.num_channels),
-               std::to_string(stage.output.bp_per_token),
-               with_prefix(static_cast<double>(stage.num_parameters)),
-               with_prefix(stage.forward_flops), with_prefix(stage.activation_bytes) + "B");
+    return row(
+        stage.name,
+        std::to_string(stage.output.num_tokens) + " x " + std::to_string(stage.output.num_channels),
+        std::to_string(stage.output.bp_per_token),
+        with_prefix(static_cast<double>(stage.num_parameters)), with_prefix(stage.forward_flops),
+        with_prefix(stage.activation_bytes) + "B");
 }
 
 }  // namespace

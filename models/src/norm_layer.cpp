@@ -13,11 +13,10 @@ constexpr double kBatchMomentum = 0.1;
 }  // namespace
 
 const std::vector<std::pair<NormType, std::string>>& norm_type_names() {
-    static const std::vector<std::pair<NormType, std::string>> names = {
-        {NormType::kBatch, "batch"},
-        {NormType::kLayer, "layer"},
-        {NormType::kRms, "rms"},
-        {NormType::kNone, "none"}};
+    static const std::vector<std::pair<NormType, std::string>> names = {{NormType::kBatch, "batch"},
+                                                                        {NormType::kLayer, "layer"},
+                                                                        {NormType::kRms, "rms"},
+                                                                        {NormType::kNone, "none"}};
     return names;
 }
 

@@ -26,9 +26,7 @@ class OptionTable {
     void number(const std::string& key, double& value, double min, double max) {
         bind(key, value, json_.get_number(key, value, min, max));
     }
-    void flag(const std::string& key, bool& value) {
-        bind(key, value, json_.get_bool(key, value));
-    }
+    void flag(const std::string& key, bool& value) { bind(key, value, json_.get_bool(key, value)); }
     /// An enumeration by its names in the configuration.
     template <typename Enum>
     void choice(const std::string& key, Enum& value,
@@ -60,6 +58,9 @@ class OptionTable {
     template <typename Item>
     void objects(const std::string& key, std::vector<Item>& items) {
         if (writes_) {
+            if (items.empty()) {
+                json_.set(key, std::vector<std::string>{});  // an empty list, not an absent key
+            }
             for (Item& item : items) {
                 OptionTable table = writer(json_.append_object(key));
                 item.bind(table);

@@ -115,8 +115,8 @@ at::Tensor ResidualBlock::forward(const at::Tensor& x) {
 }
 
 StageCost ResidualBlock::cost() const {
-    const double tensor_bytes = 4.0 * static_cast<double>(input().num_tokens) *
-                                static_cast<double>(input().num_channels);
+    const double tensor_bytes =
+        4.0 * static_cast<double>(input().num_tokens) * static_cast<double>(input().num_channels);
     StageCost total;
     for (const Branch& branch : branches_) {
         total += branch.layer->cost(input().num_tokens);

@@ -22,7 +22,8 @@ void SoftmaxMixerOptions::bind(OptionTable& table) {
 
 void SoftmaxMixerOptions::check(std::int64_t /*num_channels*/, JsonObject& json) const {
     if (rotary && key % 2 != 0) {
-        json.add_problem("key", detail::concatenate("found ", key, "; must be even with \"rotary\""));
+        json.add_problem("key",
+                         detail::concatenate("found ", key, "; must be even with \"rotary\""));
     }
 }
 

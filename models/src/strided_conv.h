@@ -4,7 +4,8 @@
 
 namespace flagen::models {
 
-/// A convolution that makes one token of `stride` inputs: T -> T / stride for T a multiple of stride.
+/// A convolution that makes one token of `stride` inputs: T -> T / stride for T a multiple of
+/// stride.
 ///
 /// Pads ceil((kernel - stride) / 2) zeros on both sides; the surplus on the right is never read.
 /// Needs kernel >= stride, and an odd kernel where stride is 1. Weights are LibTorch's default

@@ -42,10 +42,10 @@ TEST(ContigTable, RefusesBrokenTables) {
 
 TEST(ContigTable, NamesTheUnknownContigItsSourceAndTheLikelyOne) {
     const ContigTable table = table_of({"chr1", "chr2"});
-    EXPECT_THAT([&] { static_cast<void>(table.require("2", "x.bed")); },
-                ThrowsMessage<UserError>(AllOf(HasSubstr("contig is not in the FASTA: 2 (x.bed)"),
-                                               HasSubstr("likely \"chr2\""),
-                                               HasSubstr("alias table"))));
+    EXPECT_THAT(
+        [&] { static_cast<void>(table.require("2", "x.bed")); },
+        ThrowsMessage<UserError>(AllOf(HasSubstr("contig is not in the FASTA: 2 (x.bed)"),
+                                       HasSubstr("likely \"chr2\""), HasSubstr("alias table"))));
     EXPECT_THAT([&] { static_cast<void>(table.require("scaffold_9", "x.bed")); },
                 ThrowsMessage<UserError>(::testing::Not(HasSubstr("likely"))));
 }
@@ -99,13 +99,14 @@ TEST(ContigAliases, RejectsMalformedRows) {
     for (const char* text : {"chr1\n", "chr1\t\n", "\t1\n", "chr1\t1\tx\n", "chr1 1\n"}) {
         const std::string path = dir.write("bad.tsv", std::string("a\tb\n") + text);
         EXPECT_THAT([&] { static_cast<void>(ContigAliases::load(path)); },
-                    ThrowsMessage<UserError>(AllOf(HasSubstr(path + ", line 2"),
-                                                   HasSubstr("alias<TAB>name"))))
+                    ThrowsMessage<UserError>(
+                        AllOf(HasSubstr(path + ", line 2"), HasSubstr("alias<TAB>name"))))
             << text;
     }
     const std::string twice = dir.write("twice.tsv", "chr1\t1\nchr1\t2\n");
-    EXPECT_THAT([&] { static_cast<void>(ContigAliases::load(twice)); },
-                ThrowsMessage<UserError>(AllOf(HasSubstr("chr1 for 1 and 2"), HasSubstr("line 2"))));
+    EXPECT_THAT(
+        [&] { static_cast<void>(ContigAliases::load(twice)); },
+        ThrowsMessage<UserError>(AllOf(HasSubstr("chr1 for 1 and 2"), HasSubstr("line 2"))));
     EXPECT_THROW(static_cast<void>(ContigAliases::load((dir.path() / "none.tsv").string())),
                  UserError);
 }

@@ -53,8 +53,9 @@ TEST(ParseRegion, RejectsReversedRegion) {
 }
 
 TEST(ParseRegion, RejectsWhatIsNotANumber) {
-    for (const char* text : {"chr1:", "chr1:a-b", "chr1:1-", "chr1:-5", "chr1:1-2-3", "chr1:,1-2",
-                             "chr1:1,-2", "chr1:1,,2-3", "chr1: 1-2", "chr1:1e3-2e3", "chr1:+1-2"}) {
+    for (const char* text :
+         {"chr1:", "chr1:a-b", "chr1:1-", "chr1:-5", "chr1:1-2-3", "chr1:,1-2", "chr1:1,-2",
+          "chr1:1,,2-3", "chr1: 1-2", "chr1:1e3-2e3", "chr1:+1-2"}) {
         EXPECT_THAT(region_error(text), HasSubstr("bad")) << text;
     }
     EXPECT_THAT(region_error("chr1:1-99999999999999999999"), HasSubstr("too large"));
@@ -112,7 +113,8 @@ TEST(ParseRegionWithContigs, ReadsRegionsAsSamtoolsDoes) {
     const FastaReader reader = FastaReader::open(path);
     for (const std::string region : {"chrI:1-1", "chrI:1,001-2,000", "chrII:35,990", "plasmid",
                                      "{chrI}:60-61", "one:1-1", "chrII:1-36,000"}) {
-        const std::string text = testing::tool_output("samtools faidx " + path + " '" + region + "'");
+        const std::string text =
+            testing::tool_output("samtools faidx " + path + " '" + region + "'");
         std::string expected = testing::fasta_sequences(text).at(0);
         for (char& base : expected) {
             base = static_cast<char>(base & 0xDF);

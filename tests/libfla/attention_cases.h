@@ -30,8 +30,8 @@ inline double uniform(std::mt19937_64& rng, double low, double high) {
     return std::uniform_real_distribution<double>(low, high)(rng);
 }
 
-/// Gates from fully open to fully closed. "mixed" draws magnitudes over eight decades, "resets" puts
-/// -inf on a tenth of the tokens among weak gates, "constant" is retention's exact repetition.
+/// Gates from fully open to fully closed. "mixed" draws magnitudes over eight decades, "resets"
+/// puts -inf on a tenth of the tokens among weak gates, "constant" is retention's exact repetition.
 inline std::vector<GateCase> gate_cases() {
     const double inf = std::numeric_limits<double>::infinity();
     std::vector<GateCase> cases;
@@ -60,7 +60,7 @@ struct Tensor {
     std::vector<std::int64_t> sizes;
     std::vector<std::int64_t> strides;
 
-    [[nodiscard]] bool present() const { return !storage.empty(); }
+    [[nodiscard]] bool present() const { return !sizes.empty(); }
 
     [[nodiscard]] std::int64_t num_elements() const {
         return std::accumulate(sizes.begin(), sizes.end(), std::int64_t{1}, std::multiplies<>());
@@ -115,7 +115,8 @@ enum class Layout {
 
 /// Makes a tensor whose memory is all `fill`. kHeadsFirst needs at least three dimensions.
 template <typename T>
-Tensor<T> make_tensor(std::vector<std::int64_t> sizes, T fill, Layout layout = Layout::kContiguous) {
+Tensor<T> make_tensor(std::vector<std::int64_t> sizes, T fill,
+                      Layout layout = Layout::kContiguous) {
     Tensor<T> t;
     t.sizes = std::move(sizes);
     const std::size_t n = t.sizes.size();

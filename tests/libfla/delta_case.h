@@ -1,6 +1,7 @@
 #pragma once
 
-// One problem of the delta rule: its inputs, and the outputs and gradients that some back end gives.
+// One problem of the delta rule: its inputs, and the outputs and gradients that some back end
+// gives.
 
 #include <cmath>
 #include <cstdint>
@@ -185,8 +186,8 @@ inline DeltaOutputs<float> run_chunked(const DeltaInputs<float>& in, bool backwa
 inline constexpr double kUnderflow = 256 * 1.1754943508222875e-38;
 
 struct DeltaBounds {
-    double outputs = 1e-5;      ///< o, final state and the gradients of q, k, v, initial state.
-    double gate_grads = 1e-4;   ///< Gradients of beta and log_decay.
+    double outputs = 1e-5;     ///< o, final state and the gradients of q, k, v, initial state.
+    double gate_grads = 1e-4;  ///< Gradients of beta and log_decay.
 };
 
 inline void expect_near(const Tensor<float>& found, const Tensor<double>& wanted, double limit,
@@ -203,7 +204,8 @@ inline void expect_near(const Tensor<float>& found, const Tensor<double>& wanted
         << name;
 }
 
-inline void expect_forward_near(const DeltaOutputs<float>& found, const DeltaOutputs<double>& wanted,
+inline void expect_forward_near(const DeltaOutputs<float>& found,
+                                const DeltaOutputs<double>& wanted,
                                 const DeltaBounds& bounds = {}) {
     expect_near(found.o, wanted.o, bounds.outputs, "o");
     expect_near(found.final_state, wanted.final_state, bounds.outputs, "final_state");

@@ -23,9 +23,8 @@ struct GatedSetup {
     Direction direction = Direction::kForward;
     bool states = true;  ///< With an initial state and a gradient of the final state.
     Layout layout = Layout::kContiguous;
-    GateCase gates = {"around -0.05", [](std::mt19937_64& rng, std::int64_t) {
-                          return uniform(rng, -0.1, 0.0);
-                      }};
+    GateCase gates = {"around -0.05",
+                      [](std::mt19937_64& rng, std::int64_t) { return uniform(rng, -0.1, 0.0); }};
     std::uint64_t seed = 1;
 };
 

@@ -29,7 +29,8 @@ double loss(const GatedInputs<double>& in) {
 }
 
 /// Central differences of the loss for every element of one input.
-std::vector<double> differences(GatedInputs<double> in, Tensor<double> GatedInputs<double>::*which) {
+std::vector<double> differences(GatedInputs<double> in,
+                                Tensor<double> GatedInputs<double>::*which) {
     constexpr double kStep = 1e-5;
     Tensor<double>& tensor = in.*which;
     std::vector<double> out;
@@ -79,9 +80,8 @@ TEST(GatedReference, EveryGradientEqualsFiniteDifferences) {
             setup.qk_heads = 1;
             setup.keys = 3;
             setup.values = 2;
-            setup.gates = {"", [](std::mt19937_64& rng, std::int64_t) {
-                               return uniform(rng, -1.5, -0.1);
-                           }};
+            setup.gates = {
+                "", [](std::mt19937_64& rng, std::int64_t) { return uniform(rng, -1.5, -0.1); }};
             using In = GatedInputs<double>;
             const In in = make_inputs<double>(setup);
             const GatedOutputs<double> out = run_reference(in);

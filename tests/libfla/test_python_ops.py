@@ -84,6 +84,14 @@ def oracle(q, k, v, g=None, beta=None, scale=None, initial_state=None, reverse=F
     return torch.stack(o, 1), s
 
 
+def one_of_each(samples):
+    """Keeps the first sample of every operator."""
+    first = {}
+    for sample in samples:
+        first.setdefault(sample[0], sample)
+    return first
+
+
 def tensors_of(args):
     return [a for a in args if isinstance(a, torch.Tensor)]
 
@@ -153,7 +161,7 @@ class OperatorTest(unittest.TestCase):
 
     def test_compile_aot_eager(self):
         samples = [*scan_samples(torch.float32), *composite_samples(torch.float32)]
-        self.check_compiled("aot_eager", samples)
+        self.check_compiled("aot_eager", one_of_each(samples).values())
 
     def test_compile_with_dynamic_shapes(self):
         op = torch.ops.fla.chunk_gla
@@ -167,9 +175,9 @@ class OperatorTest(unittest.TestCase):
 
     @unittest.skipIf(shutil.which("g++") is None and shutil.which("clang++") is None, "inductor needs a C++ compiler")
     def test_compile_inductor(self):
-        samples = {name: (name, op, args) for name, op, args in scan_samples(torch.float32)}
-        samples.update({name: (name, op, args) for name, op, args in composite_samples(torch.float32)})
-        self.check_compiled("inductor", [samples[n] for n in ("chunk_gated_delta_rule", "chunk_linear_attn", "chunk_ssd")])
+        # One scan and one composite: each costs a run of the C++ compiler.
+        samples = one_of_each([*scan_samples(torch.float32), *composite_samples(torch.float32)])
+        self.check_compiled("inductor", [samples["chunk_gated_delta_rule"], samples["chunk_linear_attn"]])
 
     def test_errors_name_the_tensor(self):
         q, k, v = qkv(torch.float32)

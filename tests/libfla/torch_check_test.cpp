@@ -92,9 +92,7 @@ TEST(ScanCheckTest, SecondDerivativesAreRefused) {
             torch::autograd::grad({run_operator(scan, x).o.pow(2).sum()}, x.list(), {},
                                   /*retain_graph=*/true, /*create_graph=*/true);
         ASSERT_TRUE(grads[0].requires_grad()) << name_of(scan);
-        EXPECT_THAT(error_of([&] {
-                        (void)torch::autograd::grad({grads[0].pow(2).sum()}, {x.v});
-                    }),
+        EXPECT_THAT(error_of([&] { (void)torch::autograd::grad({grads[0].pow(2).sum()}, {x.v}); }),
                     HasSubstr("differentiable once"))
             << name_of(scan);
     }
@@ -102,13 +100,12 @@ TEST(ScanCheckTest, SecondDerivativesAreRefused) {
 
 TEST(ScanCheckTest, MetaTensorsGiveShapesAndDtypes) {
     for (const Scan scan : all_scans()) {
-        const ScanTensors x = random_tensors(scan, {.t = 5})
-                                  .map([](const at::Tensor& t) {
-                                      return t.to(at::dtype(at::kBFloat16).device(at::kMeta));
-                                  })
-                                  .map([](const at::Tensor& t) {
-                                      return t.detach().requires_grad_();
-                                  });
+        const ScanTensors x =
+            random_tensors(scan, {.t = 5})
+                .map([](const at::Tensor& t) {
+                    return t.to(at::dtype(at::kBFloat16).device(at::kMeta));
+                })
+                .map([](const at::Tensor& t) { return t.detach().requires_grad_(); });
         const auto out = run_operator(scan, x);
         EXPECT_EQ(out.o.sizes(), x.v.sizes());
         EXPECT_EQ(out.o.scalar_type(), at::kBFloat16);
@@ -122,17 +119,17 @@ TEST(ScanCheckTest, MetaTensorsGiveShapesAndDtypes) {
 }
 
 TEST(ScanCheckTest, CudaTensorsAreRefusedUntilThereIsAKernel) {
-    for (const char* name : {"fla::chunk_linear_attn_base", "fla::chunk_simple_gla",
-                             "fla::chunk_gla", "fla::chunk_delta_rule",
-                             "fla::chunk_gated_delta_rule"}) {
+    for (const char* name :
+         {"fla::chunk_linear_attn_base", "fla::chunk_simple_gla", "fla::chunk_gla",
+          "fla::chunk_delta_rule", "fla::chunk_gated_delta_rule"}) {
         const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(name, "");
         ASSERT_TRUE(op.hasKernelForDispatchKey(c10::DispatchKey::CUDA)) << name;
         torch::jit::Stack stack;
         for (const auto& argument : op.schema().arguments()) {
             stack.push_back(argument.default_value().value_or(at::zeros({1, 1, 1, 1})));
         }
-        const std::string message = error_of(
-            [&] { op.callBoxedForDispatchKey(c10::DispatchKey::CUDA, stack); });
+        const std::string message =
+            error_of([&] { op.callBoxedForDispatchKey(c10::DispatchKey::CUDA, stack); });
         EXPECT_THAT(message, HasSubstr(std::string(name) + ": no CUDA kernel in this build"));
     }
 }

@@ -37,8 +37,7 @@ ops::LinearAttnOutput quadratic(const Inputs& x, bool normalize, double scale, b
     const at::Tensor scores = (reverse ? all.triu() : all.tril()) * scale;  // [B, H, T, T]
     at::Tensor o = at::matmul(scores, v) + at::matmul(q, x.state) * scale;
     if (normalize) {
-        const at::Tensor den =
-            scores.sum(-1, true) + at::matmul(q, x.z.unsqueeze(-1)) * scale;
+        const at::Tensor den = scores.sum(-1, true) + at::matmul(q, x.z.unsqueeze(-1)) * scale;
         o = o / (den + 1e-6);
     }
     return {o.transpose(1, 2), x.state + at::matmul(k.transpose(-1, -2), v), x.z + k.sum(2)};
@@ -55,8 +54,7 @@ ops::LinearAttnOutput run(const Inputs& x, bool normalize, bool reverse) {
     return ops::chunk_linear_attn(x.q, x.k, x.v, options);
 }
 
-std::vector<at::Tensor> gradients(const ops::LinearAttnOutput& out, const Inputs& x,
-                                  bool with_z) {
+std::vector<at::Tensor> gradients(const ops::LinearAttnOutput& out, const Inputs& x, bool with_z) {
     std::vector<at::Tensor> results{out.o, out.final_state};
     if (with_z) {
         results.push_back(out.final_z);
@@ -103,9 +101,9 @@ TEST_P(LinearAttnTest, EqualsTheQuadraticFormula) {
 
 INSTANTIATE_TEST_SUITE_P(LinearAttn, LinearAttnTest,
                          ::testing::Combine(::testing::Bool(), ::testing::Bool()),
-                         [](const auto& info) {
-                             return std::string(std::get<0>(info.param) ? "normalised" : "plain") +
-                                    (std::get<1>(info.param) ? "_reverse" : "_forward");
+                         [](const auto& test) {
+                             return std::string(std::get<0>(test.param) ? "normalised" : "plain") +
+                                    (std::get<1>(test.param) ? "_reverse" : "_forward");
                          });
 
 TEST(LinearAttnStateTest, StateAndNormaliserPassFromPartToPart) {

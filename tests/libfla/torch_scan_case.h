@@ -89,8 +89,8 @@ struct ScanTensors {
     }
 };
 
-/// Random float64 arguments. Gates are mixed: weak, strong and exactly 0; keys of the delta rule are
-/// normalised and beta lies in [0, 2] with some exact zeros.
+/// Random float64 arguments. Gates are mixed: weak, strong and exactly 0; keys of the delta rule
+/// are normalised and beta lies in [0, 2] with some exact zeros.
 inline ScanTensors random_tensors(Scan scan, const ScanSizes& s, std::uint64_t seed = 1) {
     torch::manual_seed(seed);
     const auto f64 = at::dtype(at::kDouble);
@@ -100,9 +100,8 @@ inline ScanTensors random_tensors(Scan scan, const ScanSizes& s, std::uint64_t s
     x.v = at::randn({s.b, s.t, s.h, s.v}, f64);
     x.state = at::randn({s.b, s.h, s.k, s.v}, f64);
     if (has_gate(scan)) {
-        const std::vector<std::int64_t> sizes = scan == Scan::kGla
-                                                    ? std::vector{s.b, s.t, s.h, s.k}
-                                                    : std::vector{s.b, s.t, s.h};
+        const std::vector<std::int64_t> sizes =
+            scan == Scan::kGla ? std::vector{s.b, s.t, s.h, s.k} : std::vector{s.b, s.t, s.h};
         x.g = at::log_sigmoid(at::randn(sizes, f64) * 2.0 + 1.0);
         x.g = at::where(at::rand(sizes, f64) < 0.1, at::zeros_like(x.g), x.g);
     }
@@ -153,19 +152,19 @@ inline ops::ScanOutput run_oracle(Scan scan, const ScanTensors& x, bool reverse 
     const double s = scale.value_or(1.0 / std::sqrt(static_cast<double>(x.q.size(3))));
     const at::Tensor q = x.q.repeat_interleave(group, 2);
     const at::Tensor k = x.k.repeat_interleave(group, 2);
-    at::Tensor state = x.state.defined()
-                           ? x.state
-                           : at::zeros({x.v.size(0), x.v.size(2), x.q.size(3), x.v.size(3)},
-                                       x.v.options());
+    at::Tensor state =
+        x.state.defined()
+            ? x.state
+            : at::zeros({x.v.size(0), x.v.size(2), x.q.size(3), x.v.size(3)}, x.v.options());
     std::vector<at::Tensor> o(static_cast<std::size_t>(num_tokens));
     for (std::int64_t step = 0; step < num_tokens; ++step) {
         const std::int64_t t = reverse ? num_tokens - 1 - step : step;
-        const at::Tensor k_t = k.select(1, t).unsqueeze(-1);    // [B, H, K, 1]
-        at::Tensor value = x.v.select(1, t).unsqueeze(-2);      // [B, H, 1, V]
+        const at::Tensor k_t = k.select(1, t).unsqueeze(-1);  // [B, H, K, 1]
+        at::Tensor value = x.v.select(1, t).unsqueeze(-2);    // [B, H, 1, V]
         if (x.g.defined()) {
             const at::Tensor decay = x.g.select(1, t).exp();
-            state = state * (scan == Scan::kGla ? decay.unsqueeze(-1)
-                                                : decay.unsqueeze(-1).unsqueeze(-1));
+            state = state *
+                    (scan == Scan::kGla ? decay.unsqueeze(-1) : decay.unsqueeze(-1).unsqueeze(-1));
         }
         if (x.beta.defined()) {
             value = (value - (state * k_t).sum(-2, /*keepdim=*/true)) *
@@ -196,9 +195,9 @@ inline double rms_ratio(const at::Tensor& got, const at::Tensor& want) {
 inline std::vector<at::Tensor> gradients(const ops::ScanOutput& out, const ScanTensors& x,
                                          const at::Tensor& weight_o,
                                          const at::Tensor& weight_state) {
-    return torch::autograd::grad({out.o, out.final_state}, x.list(),
-                                 {weight_o.to(out.o.scalar_type()),
-                                  weight_state.to(out.final_state.scalar_type())});
+    return torch::autograd::grad(
+        {out.o, out.final_state}, x.list(),
+        {weight_o.to(out.o.scalar_type()), weight_state.to(out.final_state.scalar_type())});
 }
 
 }  // namespace fla::testing

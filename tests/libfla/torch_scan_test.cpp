@@ -25,8 +25,8 @@ class ScanTest : public ::testing::TestWithParam<Case> {
     [[nodiscard]] static Scan scan() { return GetParam().scan; }
     [[nodiscard]] static bool reverse() { return GetParam().reverse; }
 
-    static void expect_close(const std::string& what, const at::Tensor& got,
-                             const at::Tensor& want, double limit) {
+    static void expect_close(const std::string& what, const at::Tensor& got, const at::Tensor& want,
+                             double limit) {
         EXPECT_LE(rms_ratio(got, want), limit) << what << " of " << name_of(scan());
     }
 
@@ -100,12 +100,10 @@ TEST_P(ScanTest, StatePassesFromPartToPart) {
     const ScanTensors parts = whole.leaves(at::kFloat);
     const std::int64_t first = reverse() ? cut : 0;
     const std::int64_t first_end = reverse() ? num_tokens : cut;
-    const auto head =
-        run_operator(scan(), parts.tokens(first, first_end, parts.state), reverse());
-    const auto tail = run_operator(scan(),
-                                   parts.tokens(reverse() ? 0 : cut, reverse() ? cut : num_tokens,
-                                                head.final_state),
-                                   reverse());
+    const auto head = run_operator(scan(), parts.tokens(first, first_end, parts.state), reverse());
+    const auto tail = run_operator(
+        scan(), parts.tokens(reverse() ? 0 : cut, reverse() ? cut : num_tokens, head.final_state),
+        reverse());
     const at::Tensor o = reverse() ? at::cat({tail.o, head.o}, 1) : at::cat({head.o, tail.o}, 1);
     expect_same({o, tail.final_state}, parts, run_operator(scan(), whole, reverse()), whole, 1e-5,
                 1e-4);
@@ -206,11 +204,9 @@ TEST_P(ScanTest, NoTokensPassTheStateThrough) {
     EXPECT_TRUE(at::equal(grads.back(), weight));
 }
 
-INSTANTIATE_TEST_SUITE_P(Scans, ScanTest, ::testing::ValuesIn(all_cases()),
-                         [](const auto& info) {
-                             return name_of(info.param.scan) +
-                                    (info.param.reverse ? "_reverse" : "_forward");
-                         });
+INSTANTIATE_TEST_SUITE_P(Scans, ScanTest, ::testing::ValuesIn(all_cases()), [](const auto& test) {
+    return name_of(test.param.scan) + (test.param.reverse ? "_reverse" : "_forward");
+});
 
 TEST(ScanGateTest, ConstantDecayIsReadWithoutACopyAndSummed) {
     const ScanTensors x = random_tensors(Scan::kSimpleGla, {.t = 40}).leaves(at::kDouble);

@@ -42,8 +42,8 @@ ops::SsdInputs leaves(const ops::SsdInputs& in, at::ScalarType dtype) {
     const auto maybe = [&](const std::optional<at::Tensor>& t) {
         return t ? std::optional(leaf(*t)) : std::nullopt;
     };
-    return {leaf(in.x), leaf(in.dt), leaf(in.a_log), leaf(in.b), leaf(in.c),
-            maybe(in.d), maybe(in.dt_bias), maybe(in.initial_state)};
+    return {leaf(in.x), leaf(in.dt), leaf(in.a_log),    leaf(in.b),
+            leaf(in.c), maybe(in.d), maybe(in.dt_bias), maybe(in.initial_state)};
 }
 
 /// h_t = exp(dt A) h_{t-1} + dt x_t B_t^T, y_t = h_t C_t + D x_t; the state is [B, H, P, N].
@@ -65,8 +65,8 @@ ops::SsdOutput recurrence(const ops::SsdInputs& in, const ops::SsdOptions& optio
             dt = at::log1p(at::exp(dt));
         }
         dt = at::clamp(dt, options.dt_min, options.dt_max.value_or(INFINITY));
-        const at::Tensor x_t = in.x.select(1, t);                                 // [B, H, P]
-        const at::Tensor b_t = in.b.select(1, t).repeat_interleave(group, 1);     // [B, H, N]
+        const at::Tensor x_t = in.x.select(1, t);                              // [B, H, P]
+        const at::Tensor b_t = in.b.select(1, t).repeat_interleave(group, 1);  // [B, H, N]
         const at::Tensor c_t = in.c.select(1, t).repeat_interleave(group, 1);
         h = h * (dt * a).exp().unsqueeze(-1).unsqueeze(-1) +
             (dt.unsqueeze(-1) * x_t).unsqueeze(-1) * b_t.unsqueeze(-2);

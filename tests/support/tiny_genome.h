@@ -102,8 +102,8 @@ inline std::vector<std::string> fasta_sequences(const std::string& text) {
 }  // namespace flagen::testing
 
 /// Skips the test with the reason where an outside tool is not installed.
-#define FLAGEN_TOOL_OR_SKIP(name)                                 \
-    if (!::flagen::testing::has_tool(name)) {                     \
+#define FLAGEN_TOOL_OR_SKIP(name)                                    \
+    if (!::flagen::testing::has_tool(name)) {                        \
         GTEST_SKIP() << "outside tool is not installed: " << (name); \
-    }                                                             \
+    }                                                                \
     static_assert(true)

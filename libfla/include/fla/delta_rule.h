@@ -11,8 +11,8 @@ namespace fla {
 /// Largest key and value width of the delta family.
 inline constexpr std::int64_t kMaxDeltaDim = 256;
 
-/// Inputs, outputs and options of one forward pass of the delta rule: DeltaNet without a gate, Gated
-/// DeltaNet with one log-decay a head.
+/// Inputs, outputs and options of one forward pass of the delta rule: DeltaNet without a gate,
+/// Gated DeltaNet with one log-decay a head.
 ///
 /// Computes, independently for every sequence b and head h, token by token (the decay comes first):
 ///
@@ -22,10 +22,10 @@ inline constexpr std::int64_t kMaxDeltaDim = 256;
 ///     o_t = scale * S_tᵀ q_t
 ///
 /// Axes: B sequences, T tokens, H heads of values, Hq heads of queries and keys (H is a multiple of
-/// Hq; head h reads q and k of head h * Hq / H), K key width, V value width, both 1 .. 256. T, B and
-/// H may be 0. Sizes and strides count elements. The innermost stride of q, k, v, o, the states and
-/// their gradients is 1; all other strides are free (0 or negative too, where a tensor is only read).
-/// Outputs must not overlap inputs or one another and need no initialisation.
+/// Hq; head h reads q and k of head h * Hq / H), K key width, V value width, both 1 .. 256. T, B
+/// and H may be 0. Sizes and strides count elements. The innermost stride of q, k, v, o, the states
+/// and their gradients is 1; all other strides are free (0 or negative too, where a tensor is only
+/// read). Outputs must not overlap inputs or one another and need no initialisation.
 ///
 /// Stable where beta_t * |k_t|^2 <= 2 for every token, as normalised keys and beta in [0, 2] give;
 /// outside, the recurrence itself may grow exponentially.
@@ -74,7 +74,7 @@ struct DeltaBackward {
 /// Time is linear in T. One task per (b, h) is handed to `parallel_for`; the result has the same
 /// bits for any number of threads, but may differ in the last bits between instruction sets
 /// (baseline, AVX2, AVX-512; chosen at run time). Gates below -105 act as -105 and decays below
-/// 2^-126 as 0. Error bounds: tests/libfla/delta_forward_test.cpp.
+/// 2^-126 as 0. Error bounds: tests/libfla/delta_chunked_test.cpp.
 ///
 /// @throws fla::InvalidArgument if a shape, dtype or stride breaks the contract, K or V exceeds
 ///         kMaxDeltaDim, or a log_decay is positive or NaN. Nothing is written then.

@@ -52,18 +52,18 @@ template <typename... Parts>
 }  // namespace fla
 
 /// Throws fla::InvalidArgument made of the remaining arguments unless `condition` holds.
-#define FLA_CHECK(condition, ...)                                       \
-    do {                                                                \
-        if (!(condition)) [[unlikely]] {                                \
+#define FLA_CHECK(condition, ...)                                        \
+    do {                                                                 \
+        if (!(condition)) [[unlikely]] {                                 \
             throw ::fla::InvalidArgument(::fla::join_text(__VA_ARGS__)); \
-        }                                                               \
+        }                                                                \
     } while (false)
 
 /// Evaluates a CUDA runtime call once and throws fla::CudaError unless it returned cudaSuccess (0).
-#define FLA_CUDA_CHECK(call)                                                                    \
-    do {                                                                                        \
-        const auto fla_cuda_code = (call);                                                      \
-        if (static_cast<int>(fla_cuda_code) != 0) [[unlikely]] {                                \
+#define FLA_CUDA_CHECK(call)                                                                     \
+    do {                                                                                         \
+        const auto fla_cuda_code = (call);                                                       \
+        if (static_cast<int>(fla_cuda_code) != 0) [[unlikely]] {                                 \
             ::fla::throw_cuda_error(static_cast<int>(fla_cuda_code), #call, __FILE__, __LINE__); \
-        }                                                                                       \
+        }                                                                                        \
     } while (false)

@@ -87,8 +87,8 @@ void check_gate_values(const ConstTensorRef& g, const DeltaShape& s) {
         for (int64_t t = 0; t < s.tokens; ++t) {
             for (int64_t h = 0; h < s.heads; ++h) {
                 const Real value = data[b * g.stride(0) + t * g.stride(1) + h * g.stride(2)];
-                FLA_CHECK(value <= Real{0}, "log_decay is ", value, " at sequence ", b, ", token ", t,
-                          ", head ", h, ", expected every value <= 0");
+                FLA_CHECK(value <= Real{0}, "log_decay is ", value, " at sequence ", b, ", token ",
+                          t, ", head ", h, ", expected every value <= 0");
             }
         }
     }

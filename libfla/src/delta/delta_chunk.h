@@ -6,8 +6,8 @@
 
 namespace fla {
 
-/// What one (b, h) problem reads. Pointers stand at the first token walked; strides count floats and
-/// are negative when the walk goes backwards.
+/// What one (b, h) problem reads. Pointers stand at the first token walked; strides count floats
+/// and are negative when the walk goes backwards.
 struct DeltaHeadInputs {
     std::int64_t num_tokens = 0;
     std::int64_t key_width = 0;
@@ -35,8 +35,8 @@ struct DeltaHeadForward {
     std::int64_t final_state_stride = 0;
 };
 
-/// grad_final_state may be null (zeros), grad_initial_state too (not written); grad_log_decay is null
-/// exactly where log_decay is.
+/// grad_final_state may be null (zeros), grad_initial_state too (not written); grad_log_decay is
+/// null exactly where log_decay is.
 struct DeltaHeadBackward {
     DeltaHeadInputs in;
     const float* grad_o = nullptr;
@@ -71,10 +71,10 @@ struct DeltaBackwardKernel {
     void (*run)(const DeltaHeadBackward& problem, float* scratch);
 };
 
-#define FLA_DECLARE_DELTA_KERNELS(isa)                 \
-    namespace isa {                                    \
-    extern const DeltaForwardKernel kDeltaForward;     \
-    extern const DeltaBackwardKernel kDeltaBackward;   \
+#define FLA_DECLARE_DELTA_KERNELS(isa)               \
+    namespace isa {                                  \
+    extern const DeltaForwardKernel kDeltaForward;   \
+    extern const DeltaBackwardKernel kDeltaBackward; \
     }
 FLA_DECLARE_DELTA_KERNELS(baseline)
 FLA_DECLARE_DELTA_KERNELS(avx2)

@@ -39,25 +39,25 @@ struct HistoryPlan {
 struct BackwardScratch {
     ChunkTerms chunk;
     HistoryPlan plan;
-    float* checkpoints;        // [num_segments, kp, vp]: state before each segment
-    float* history;            // [segment_chunks, chunk_floats]
-    float* state;              // [kp, vp]: running state of the forward walk
-    float* state_gradient;     // [kp, vp]: dS', then dS
-    float* state_transposed;   // [vp, kp]: of S, then of dS'
-    float* q;                  // [C, kp]
-    float* grad_q;             // [C, kp]
-    float* grad_k;             // [C, kp]
-    float* key_writes;         // [C, kp]
-    float* grad_o;             // [C, vp]
-    float* grad_u;             // [C, vp]
-    float* grad_v;             // [C, vp]
-    float* u_transposed;       // [vp, C]
-    float* scores;             // [C, C]
-    float* p;                  // [C, C]
-    float* y;                  // [C, C]
-    float* grad_beta;          // [C]
-    float* reads;              // [C]: gate terms of what token i reads from S
-    float* writes;             // [C]: gate terms of what token j writes to S'
+    float* checkpoints;       // [num_segments, kp, vp]: state before each segment
+    float* history;           // [segment_chunks, chunk_floats]
+    float* state;             // [kp, vp]: running state of the forward walk
+    float* state_gradient;    // [kp, vp]: dS', then dS
+    float* state_transposed;  // [vp, kp]: of S, then of dS'
+    float* q;                 // [C, kp]
+    float* grad_q;            // [C, kp]
+    float* grad_k;            // [C, kp]
+    float* key_writes;        // [C, kp]
+    float* grad_o;            // [C, vp]
+    float* grad_u;            // [C, vp]
+    float* grad_v;            // [C, vp]
+    float* u_transposed;      // [vp, C]
+    float* scores;            // [C, C]
+    float* p;                 // [C, C]
+    float* y;                 // [C, C]
+    float* grad_beta;         // [C]
+    float* reads;             // [C]: gate terms of what token i reads from S
+    float* writes;            // [C]: gate terms of what token j writes to S'
 
     BackwardScratch(std::int64_t num_tokens, std::int64_t keys, std::int64_t values,
                     ScratchArena& arena)
@@ -158,8 +158,9 @@ void solve_gradients(BackwardScratch& scratch) {
     }
 }
 
-/// Turns p from dO Uᵀ into P and y from dV Uᵀ into Y. With a gate, dg_t also gets its terms of pairs
-/// i >= t > j: the sum of each column runs up from the last row, so that nothing is subtracted.
+/// Turns p from dO Uᵀ into P and y from dV Uᵀ into Y. With a gate, dg_t also gets its terms of
+/// pairs i >= t > j: the sum of each column runs up from the last row, so that nothing is
+/// subtracted.
 void finish_pairs(BackwardScratch& scratch, float scale, bool gated, double* grad_gate) {
     const ChunkTerms& chunk = scratch.chunk;
     if (gated) {

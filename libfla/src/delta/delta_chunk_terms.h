@@ -1,7 +1,7 @@
 #pragma once
 
-// What the forward and the backward walk over chunks share: decays, scores, the triangular solve and
-// the state update. Included only by sources that are built once for each instruction set.
+// What the forward and the backward walk over chunks share: decays, scores, the triangular solve
+// and the state update. Included only by sources that are built once for each instruction set.
 //
 // Per chunk of C tokens: G the inclusive sum of g, S the state before, and
 //     pairs_ij  = exp(G_i - G_j)                  i >= j, else 0
@@ -43,18 +43,18 @@ class ScratchArena {
 /// Scratch of one chunk. Rows are tokens; widths are padded with zeros to `kp` and `vp`.
 struct ChunkTerms {
     std::int64_t key_width, value_width, kp, vp;
-    std::int64_t rows = 0;    // Tokens of the chunk, rounded up to whole blocks.
-    float* k;                 // [C, kp]
-    float* k_transposed;      // [kp, C]
-    float* scaled;            // [C, kp]: k or q times a factor a row
-    float* gram;              // [C, C]
-    float* pairs;             // [C, C]
-    float* e;                 // [C, vp]
-    float* u;                 // [C, vp]
-    float* beta;              // [C]
-    float* prefix;            // [C]: exp(G_i)
-    float* suffix;            // [C]: exp(G_C - G_i)
-    float whole = 1.0F;       // exp(G_C)
+    std::int64_t rows = 0;  // Tokens of the chunk, rounded up to whole blocks.
+    float* k;               // [C, kp]
+    float* k_transposed;    // [kp, C]
+    float* scaled;          // [C, kp]: k or q times a factor a row
+    float* gram;            // [C, C]
+    float* pairs;           // [C, C]
+    float* e;               // [C, vp]
+    float* u;               // [C, vp]
+    float* beta;            // [C]
+    float* prefix;          // [C]: exp(G_i)
+    float* suffix;          // [C]: exp(G_C - G_i)
+    float whole = 1.0F;     // exp(G_C)
 
     ChunkTerms(std::int64_t keys, std::int64_t values, ScratchArena& arena)
         : key_width(keys),
@@ -136,8 +136,8 @@ inline void set_decays(ChunkTerms& chunk, const float* log_decay, std::int64_t s
 
 enum class Diagonal : std::int32_t { kInside = 0, kOutside = 1 };
 
-/// matrix = factor * matrix * pairs on and below the diagonal (or strictly below), 0 above, as far as
-/// whole blocks reach. Masks by select: what stands above may be anything.
+/// matrix = factor * matrix * pairs on and below the diagonal (or strictly below), 0 above, as far
+/// as whole blocks reach. Masks by select: what stands above may be anything.
 inline void apply_decays(const ChunkTerms& chunk, float factor, Diagonal diagonal, float* matrix) {
     for (std::int64_t i = 0; i < chunk.rows; ++i) {
         const auto last = static_cast<std::int32_t>(i) - static_cast<std::int32_t>(diagonal);

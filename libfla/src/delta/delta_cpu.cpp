@@ -48,8 +48,8 @@ void require_supported(CpuIsa isa) {
 class AlignedFloats {
   public:
     explicit AlignedFloats(int64_t count)
-        : data_(static_cast<float*>(::operator new(static_cast<std::size_t>(count) * sizeof(float),
-                                                   kAlignment))) {}
+        : data_(static_cast<float*>(
+              ::operator new(static_cast<std::size_t>(count) * sizeof(float), kAlignment))) {}
     [[nodiscard]] float* data() const { return data_.get(); }
 
   private:

@@ -21,9 +21,8 @@ int64_t offset_of(int64_t b, int64_t i1, int64_t i2, int64_t i3, const ConstTens
 
 double read(const ConstTensorRef& t, int64_t b, int64_t i1, int64_t i2, int64_t i3 = 0) {
     const int64_t at = offset_of(b, i1, i2, i3, t);
-    return t.dtype == DType::kFloat64
-               ? static_cast<const double*>(t.data)[at]
-               : static_cast<double>(static_cast<const float*>(t.data)[at]);
+    return t.dtype == DType::kFloat64 ? static_cast<const double*>(t.data)[at]
+                                      : static_cast<double>(static_cast<const float*>(t.data)[at]);
 }
 
 void write(const TensorRef& t, int64_t b, int64_t i1, int64_t i2, int64_t i3, double value) {
@@ -176,7 +175,8 @@ void add_row(const TensorRef& t, int64_t b, int64_t token, int64_t head, bool fi
     }
 }
 
-/// Transposes one token: `state` is S_{t-1}, `grad` the gradient of S_t, turned into that of S_{t-1}.
+/// Transposes one token: `state` is S_{t-1}, `grad` the gradient of S_t, turned into that of
+/// S_{t-1}.
 void step_back(const DeltaBackward& p, const DeltaShape& s, int64_t b, int64_t t, int64_t h,
                Matrix state, Matrix& grad) {
     const Step step = read_step(p, s, b, t, h);

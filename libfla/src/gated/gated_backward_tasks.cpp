@@ -1,4 +1,4 @@
-#include "gated/gated_chunk.h"
+#include "gated/gated_products.h"
 
 namespace fla::FLA_ISA {
 namespace {
@@ -72,10 +72,11 @@ std::int64_t fill_segment_states(const GatedTask& task, const BackwardBuffers& b
             copy_state(c, state, b.segment_states + first / kSegment * c.keys * c.vp);
         }
         const std::int64_t count = tokens_in_chunk(task.tokens, first);
+        prefetch_keys<kDecay>(task, first + kChunk);
         if (!load_keys<kDecay>(task, first, count, c)) {
             return first + find_bad_token<kDecay>(c, count);
         }
-        advance_state<kDecay>(c, c.k_out, c.v, state);
+        advance_state<kDecay>(c, c.k_out, c.v, state, state);
     }
     return kNoBadToken;
 }
@@ -89,10 +90,10 @@ void fill_chunk_states(const GatedTask& task, std::int64_t segment, const Backwa
     float* state = b.chunk_states;
     std::int64_t first = segment * kSegment;
     for (std::int64_t i = 1; i < kSegmentChunks && first + kChunk < task.tokens; ++i) {
-        copy_state(c, state, state + size);
-        state += size;
+        prefetch_keys<kDecay>(task, first + kChunk);
         load_keys<kDecay>(task, first, kChunk, c);
-        advance_state<kDecay>(c, c.k_out, c.v, state);
+        advance_state<kDecay>(c, c.k_out, c.v, state, state + size);
+        state += size;
         first += kChunk;
     }
 }
@@ -128,7 +129,8 @@ void dot_rows(const Chunk& c, const float* left, const float* right, float* out)
 
 // The gradient of a log-decay g_t collects every pair (write at j, read at i) with j < t <= i. Each
 // sum below holds only such pairs, so a closed gate gives a gradient of its own small size: the
-// textbook form, sum over u >= t of (q dq - k dk), would leave the rounding of the open pairs there.
+// textbook form, sum over u >= t of (q dq - k dk), would leave the rounding of the open pairs
+// there.
 
 /// Gradient of per-head decays from grad_q and grad_k while these hold the part of the state alone.
 void fill_head_grad_decay(const BackwardBuffers& b, const float* state) {
@@ -226,7 +228,8 @@ void fill_gradients(const BackwardBuffers& b, const float* state) {
     multiply(kChunk, kChunk, c.values, LeftMatrix{b.grad_o, c.vp, 1}, b.v_t, kChunk, b.grad_scores,
              kChunk);
     mask_upper(b.grad_scores);
-    multiply(kChunk, c.vp, c.keys, LeftMatrix{c.k_out, c.kp, 1}, b.grad_state, c.vp, b.grad_v, c.vp);
+    multiply(kChunk, c.vp, c.keys, LeftMatrix{c.k_out, c.kp, 1}, b.grad_state, c.vp, b.grad_v,
+             c.vp);
     multiply_lower_transposed(c.scores, b.grad_o, c.vp, b.grad_v);
     read_state_transposed(b, state, b.grad_o_t, b.grad_q);
     read_state_transposed(b, b.grad_state, b.v_t, b.grad_k);
@@ -290,13 +293,21 @@ std::int64_t run(const GatedTask& task) {
         for (std::int64_t i = (end - begin - 1) / kChunk; i >= 0; --i) {
             const std::int64_t first = begin + i * kChunk;
             const std::int64_t count = tokens_in_chunk(task.tokens, first);
+            prefetch_rows(task.q, task.keys, first - kChunk, task.tokens);
+            prefetch_rows(task.grad_o, task.values, first - kChunk, task.tokens);
+            prefetch_rows<true>(task.grad_q, task.keys, first, task.tokens);
+            prefetch_rows<true>(task.grad_k, task.keys, first, task.tokens);
+            prefetch_rows<true>(task.grad_v, task.values, first, task.tokens);
+            if constexpr (kDecay == Decay::kChannel) {
+                prefetch_rows<true>(task.grad_log_decay, task.keys, first, task.tokens);
+            }
             load_keys<kDecay>(task, first, count, c);
             load_queries<kDecay>(task, first, count, c);
             load_rows(task.grad_o.data + first * task.grad_o.stride, task.grad_o.stride, count,
                       c.values, kChunk, b.grad_o, c.vp);
             fill_gradients<kDecay>(b, b.chunk_states + i * c.keys * c.vp);
             store_gradients<kDecay>(task, first, count, b);
-            advance_state<kDecay>(c, c.q_in, b.grad_o, b.grad_state);
+            advance_state<kDecay>(c, c.q_in, b.grad_o, b.grad_state, b.grad_state);
         }
     }
     store_state(b.grad_state, c, task.grad_initial_state);

@@ -41,8 +41,9 @@ class Checker {
             return;
         }
         FLA_CHECK(t.present(), name, " has no data");
-        const bool known = t.dtype == DType::kFloat32 || (dtypes_ == GatedDTypes::kFloat32OrFloat64 &&
-                                                          t.dtype == DType::kFloat64);
+        const bool known =
+            t.dtype == DType::kFloat32 ||
+            (dtypes_ == GatedDTypes::kFloat32OrFloat64 && t.dtype == DType::kFloat64);
         FLA_CHECK(known, name, " is ", t.describe(), ", expected float32",
                   dtypes_ == GatedDTypes::kFloat32 ? "" : " or float64");
         FLA_CHECK(dtypes_ == GatedDTypes::kFloat32OrFloat64 || !contiguous_rows ||
@@ -61,7 +62,8 @@ class Checker {
                          const GatedShape& s) const {
         switch (decay) {
             case Decay::kNone:
-                FLA_CHECK(!t.present(), name, " is ", t.describe(), ", expected none without decay");
+                FLA_CHECK(!t.present(), name, " is ", t.describe(),
+                          ", expected none without decay");
                 break;
             case Decay::kHead:
                 check(name, t, {s.batch, s.tokens, s.heads}, false);

@@ -2,58 +2,23 @@
 
 // One chunk of 16 tokens of the gated family. For sources built once for each instruction set only.
 //
-// A chunk of 16 needs fewer operations than a longer one (the state costs 4 K V a token whatever the
-// length, the scores C (K + V)), and lets every decay between two tokens be a running product of
-// factors exp(g) <= 1: nothing can overflow, and no exponents are subtracted, so -inf is harmless.
-// Only the decay of the state over the chunk is taken as expm1(sum of g): 1 + expm1() has no rounding
-// bias when gates are close to 0, where a rounded exp(g) would shift the state's memory length.
+// A chunk of 16 needs fewer operations than a longer one (the state costs 4 K V a token whatever
+// the length, the scores C (K + V)), and lets every decay between two tokens be a running product
+// of factors exp(g) <= 1: nothing can overflow, and no exponents are subtracted, so -inf is
+// harmless. Only the decay of the state over the chunk is taken as expm1(sum of g): 1 + expm1() has
+// no rounding bias when gates are close to 0, where a rounded exp(g) would shift the state's memory
+// length.
 
 #include <cstdint>
 
 #include "fla/decay.h"
+#include "gated/gated_scratch.h"
 #include "gated/gated_tasks.h"
 #include "host/dense_tiles.h"
 
 namespace fla::FLA_ISA {
 
 inline constexpr std::int64_t kChunk = 16;
-
-/// Hands out 64-byte aligned pieces of one block. A null base only counts.
-class Scratch {
-  public:
-    explicit Scratch(float* base) : base_(base) {}
-
-    float* take(std::int64_t floats) {
-        float* piece = base_ == nullptr ? nullptr : base_ + used_;
-        used_ += round_up_to_tile(floats);
-        return piece;
-    }
-
-    [[nodiscard]] std::int64_t used() const { return used_; }
-
-  private:
-    float* base_;
-    std::int64_t used_ = 0;
-};
-
-/// Flushes denormal numbers to zero while it lives; they would slow decayed states down a lot.
-class FlushDenormals {
-  public:
-#if defined(__SSE__)
-    FlushDenormals() : saved_(__builtin_ia32_stmxcsr()) { __builtin_ia32_ldmxcsr(saved_ | 0x8040U); }
-    ~FlushDenormals() { __builtin_ia32_ldmxcsr(saved_); }
-
-  private:
-    unsigned int saved_;
-#else
-    FlushDenormals() {}
-    ~FlushDenormals() {}
-#endif
-
-  public:
-    FlushDenormals(const FlushDenormals&) = delete;
-    FlushDenormals& operator=(const FlushDenormals&) = delete;
-};
 
 /// Operands of one chunk. Rows past the end of the sequence are q = k = v = 0 with decay 1.
 ///
@@ -234,12 +199,45 @@ inline bool load_decay(const GatedTask& task, std::int64_t first, std::int64_t c
     }
 }
 
+[[nodiscard]] inline std::int64_t tokens_in_chunk(std::int64_t tokens, std::int64_t first) {
+    return tokens - first < kChunk ? tokens - first : kChunk;
+}
+
+/// Asks for the rows of the chunk that begins at `first`, if it lies in the sequence. Rows of one
+/// head are short pieces far apart, which hardware prefetchers do not follow.
+template <bool kForWriting = false, typename Pointer>
+inline void prefetch_rows(const TokenRows<Pointer>& rows, std::int64_t width, std::int64_t first,
+                          std::int64_t tokens) {
+    if (first < 0 || first >= tokens || rows.data == nullptr) {
+        return;
+    }
+    const std::int64_t count = tokens_in_chunk(tokens, first);
+    for (std::int64_t i = 0; i < count; ++i) {
+        const float* row = rows.data + (first + i) * rows.stride;
+        for (std::int64_t x = 0; x < width; x += 16) {
+            __builtin_prefetch(row + x, kForWriting ? 1 : 0, 3);
+        }
+    }
+}
+
+/// prefetch_rows() for what load_keys() reads.
+template <Decay kDecay>
+inline void prefetch_keys(const GatedTask& task, std::int64_t first) {
+    prefetch_rows(task.k, task.keys, first, task.tokens);
+    prefetch_rows(task.v, task.values, first, task.tokens);
+    if constexpr (kDecay != Decay::kNone) {
+        prefetch_rows(task.log_decay, kDecay == Decay::kChannel ? task.keys : 1, first,
+                      task.tokens);
+    }
+}
+
 /// Loads what the state needs: k, v, decays. Returns whether every log_decay is <= 0.
 template <Decay kDecay>
 inline bool load_keys(const GatedTask& task, std::int64_t first, std::int64_t count,
                       const Chunk& c) {
     load_rows(task.k.data + first * task.k.stride, task.k.stride, count, c.keys, kChunk, c.k, c.kp);
-    load_rows(task.v.data + first * task.v.stride, task.v.stride, count, c.values, kChunk, c.v, c.vp);
+    load_rows(task.v.data + first * task.v.stride, task.v.stride, count, c.values, kChunk, c.v,
+              c.vp);
     bool valid = true;
     if constexpr (kDecay != Decay::kNone) {
         valid = load_decay<kDecay>(task, first, count, c);
@@ -257,105 +255,6 @@ inline void load_queries(const GatedTask& task, std::int64_t first, std::int64_t
         apply_decay<kDecay>(c, c.q, c.prefix, c.q_in);
     }
 }
-
-/// state[K, vp] = diag(decay of the chunk) state + left^T right, left [16, kp], right [16, vp].
-template <Decay kDecay>
-inline void advance_state(const Chunk& c, const float* left, const float* right, float* state) {
-    if constexpr (kDecay != Decay::kNone) {
-        for (std::int64_t x = 0; x < c.keys; ++x) {
-            const Floats m1 = broadcast(c.end_m1[x]);
-            for (std::int64_t y = 0; y < c.vp; y += kLanes) {
-                const Floats s = load(state + x * c.vp + y);
-                store(state + x * c.vp + y, s + s * m1);
-            }
-        }
-    }
-    multiply<Into::kAdd>(c.keys, c.vp, kChunk, LeftMatrix{left, 1, c.kp}, right, c.vp, state, c.vp);
-}
-
-/// out[i] = sum of the kLanes floats of row i, for 16 rows.
-inline void sum_rows(const float* rows, float* out) {
-    for (std::int64_t i = 0; i < kChunk; ++i) {
-        out[i] = sum_lanes(load(rows + i * kLanes));
-    }
-}
-
-/// Scores with a decay of their own in each channel, by running products: all factors are <= 1.
-inline void fill_channel_scores(const Chunk& c) {
-    for (std::int64_t i = 0; i < kChunk; ++i) {
-        Floats sums[kChunk] = {};
-        for (std::int64_t x = 0; x < c.kp; x += kLanes) {
-            Floats query = load(c.q + i * c.kp + x);
-            for (std::int64_t j = i; j >= 0; --j) {
-                sums[j] += query * load(c.k + j * c.kp + x);
-                query *= load(c.step + j * c.kp + x);
-            }
-        }
-        float rows[kChunk * kLanes];
-        for (std::int64_t j = 0; j < kChunk; ++j) {
-            store(rows + j * kLanes, sums[j]);
-        }
-        sum_rows(rows, c.scores + i * kChunk);
-    }
-}
-
-/// Zeroes a [16, 16] matrix above its diagonal.
-inline void mask_upper(float* matrix) {
-    for (std::int64_t i = 0; i < kChunk; ++i) {
-        for (std::int64_t j = i + 1; j < kChunk; ++j) {
-            matrix[i * kChunk + j] = 0.0F;
-        }
-    }
-}
-
-/// Fills c.scores from c.q, c.k and the decays.
-template <Decay kDecay>
-inline void fill_scores(const Chunk& c) {
-    if constexpr (kDecay == Decay::kChannel) {
-        fill_channel_scores(c);
-    } else {
-        transpose(kChunk, c.kp, c.k, c.kp, c.k_t, kChunk);
-        multiply(kChunk, kChunk, c.keys, LeftMatrix{c.q, c.kp, 1}, c.k_t, kChunk, c.scores, kChunk);
-        if constexpr (kDecay == Decay::kHead) {
-            multiply_row(c.scores, c.gamma, kChunk * kChunk, c.scores);
-        }
-        mask_upper(c.scores);
-    }
-}
-
-/// out[16, width] += lower right, for a lower triangular [16, 16] matrix.
-inline void multiply_lower(const float* lower, const float* right, std::int64_t width, float* out) {
-    for (std::int64_t i = 0; i < kChunk; i += 4) {
-        multiply<Into::kAdd>(4, width, i + 4, LeftMatrix{lower + i * kChunk, kChunk, 1}, right, width,
-                             out + i * width, width);
-    }
-}
-
-/// out[16, width] += lower^T right.
-inline void multiply_lower_transposed(const float* lower, const float* right, std::int64_t width,
-                                      float* out) {
-    for (std::int64_t j = 0; j < kChunk; j += 4) {
-        multiply<Into::kAdd>(4, width, kChunk - j, LeftMatrix{lower + j * kChunk + j, 1, kChunk},
-                             right + j * width, width, out + j * width, width);
-    }
-}
-
-/// Copies an optional [K, V] state into padded rows of width vp, zeros where it is absent.
-inline void load_state(const StateRows<const float*>& from, const Chunk& c, float* state) {
-    load_rows(from.data, from.stride, from.data == nullptr ? 0 : c.keys, c.values, c.keys, state,
-              c.vp);
-}
-
-inline void store_state(const float* state, const Chunk& c, const StateRows<float*>& to) {
-    if (to.data != nullptr) {
-        store_rows(state, c.vp, c.keys, c.values, to.data, to.stride);
-    }
-}
-
-[[nodiscard]] inline std::int64_t tokens_in_chunk(std::int64_t tokens, std::int64_t first) {
-    return tokens - first < kChunk ? tokens - first : kChunk;
-}
-
 /// Returns the first of `count` tokens whose log_decay is positive or NaN.
 template <Decay kDecay>
 inline std::int64_t find_bad_token(const Chunk& c, std::int64_t count) {
@@ -366,11 +265,4 @@ inline std::int64_t find_bad_token(const Chunk& c, std::int64_t count) {
     }
     return 0;
 }
-
-/// Calls function<kDecay>(arguments...) for the decay kind of the task.
-#define FLA_BY_DECAY(task, function, ...)                           \
-    ((task).decay == Decay::kNone   ? function<Decay::kNone>(__VA_ARGS__) \
-     : (task).decay == Decay::kHead ? function<Decay::kHead>(__VA_ARGS__) \
-                                    : function<Decay::kChannel>(__VA_ARGS__))
-
 }  // namespace fla::FLA_ISA

@@ -138,7 +138,8 @@ class HeadGradients {
     }
 
     /// Sums the heads of each group in ascending order into [B, T, Hq, K].
-    void reduce(const TensorRef& per_head, const TensorRef& out, const ParallelFor& parallel_for) const {
+    void reduce(const TensorRef& per_head, const TensorRef& out,
+                const ParallelFor& parallel_for) const {
         constexpr int64_t kBlock = 1024;
         const int64_t blocks = (shape_.tokens + kBlock - 1) / kBlock;
         parallel_for(shape_.batch * blocks, [&](int64_t task) {

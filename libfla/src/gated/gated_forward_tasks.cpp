@@ -1,4 +1,4 @@
-#include "gated/gated_chunk.h"
+#include "gated/gated_products.h"
 
 namespace fla::FLA_ISA {
 namespace {
@@ -33,6 +33,9 @@ std::int64_t run(const GatedTask& task) {
     load_state(task.initial_state, c, b.state);
     for (std::int64_t first = 0; first < task.tokens; first += kChunk) {
         const std::int64_t count = tokens_in_chunk(task.tokens, first);
+        prefetch_rows<true>(task.o, task.values, first, task.tokens);
+        prefetch_keys<kDecay>(task, first + kChunk);
+        prefetch_rows(task.q, task.keys, first + kChunk, task.tokens);
         if (!load_keys<kDecay>(task, first, count, c)) {
             return first + find_bad_token<kDecay>(c, count);
         }
@@ -41,7 +44,7 @@ std::int64_t run(const GatedTask& task) {
         multiply(kChunk, c.vp, c.keys, LeftMatrix{c.q_in, c.kp, 1}, b.state, c.vp, b.o, c.vp);
         multiply_lower(c.scores, c.v, c.vp, b.o);
         store_rows(b.o, c.vp, count, c.values, task.o.data + first * task.o.stride, task.o.stride);
-        advance_state<kDecay>(c, c.k_out, c.v, b.state);
+        advance_state<kDecay>(c, c.k_out, c.v, b.state, b.state);
     }
     store_state(b.state, c, task.final_state);
     return kNoBadToken;

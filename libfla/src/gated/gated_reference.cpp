@@ -13,8 +13,9 @@ using std::int64_t;
 double read(const ConstTensorRef& t, int64_t i0, int64_t i1, int64_t i2, int64_t i3 = 0) {
     int64_t offset = i0 * t.stride(0) + i1 * t.stride(1) + i2 * t.stride(2);
     offset += t.ndim > 3 ? i3 * t.stride(3) : 0;
-    return t.dtype == DType::kFloat64 ? static_cast<const double*>(t.data)[offset]
-                                      : static_cast<double>(static_cast<const float*>(t.data)[offset]);
+    return t.dtype == DType::kFloat64
+               ? static_cast<const double*>(t.data)[offset]
+               : static_cast<double>(static_cast<const float*>(t.data)[offset]);
 }
 
 void write(const TensorRef& t, int64_t i0, int64_t i1, int64_t i2, int64_t i3, double value) {
@@ -32,7 +33,9 @@ struct Matrix {
     Matrix(int64_t rows, int64_t cols)
         : cols(cols), values(static_cast<std::size_t>(rows * cols), 0.0) {}
 
-    double& at(int64_t row, int64_t col) { return values[static_cast<std::size_t>(row * cols + col)]; }
+    double& at(int64_t row, int64_t col) {
+        return values[static_cast<std::size_t>(row * cols + col)];
+    }
 
     int64_t cols;
     std::vector<double> values;

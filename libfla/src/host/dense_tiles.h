@@ -63,8 +63,8 @@ using LooseFloats =
     return (n + kTileWidth - 1) / kTileWidth * kTileWidth;
 }
 
-/// Left factor of a product: element (i, p) is data[i * row_stride + p * depth_stride]. A transposed
-/// matrix is the same memory with the strides swapped.
+/// Left factor of a product: element (i, p) is data[i * row_stride + p * depth_stride]. A
+/// transposed matrix is the same memory with the strides swapped.
 struct LeftMatrix {
     const float* data;
     std::int64_t row_stride;

@@ -23,8 +23,8 @@ enum class RandomPurpose : std::uint8_t {
 
 /// A stream of random numbers that is a pure function of (seed, purpose, epoch, index).
 ///
-/// No state is shared between streams, so an example has the same numbers in any thread, on any rank
-/// and after any restart. The counter of Philox holds the parts as
+/// No state is shared between streams, so an example has the same numbers in any thread, on any
+/// rank and after any restart. The counter of Philox holds the parts as
 ///
 ///     word 0: block of four draws   word 1: epoch   word 2: low half of index
 ///     word 3: purpose in the upper 8 bits, bits 32..55 of index in the lower 24
@@ -33,7 +33,8 @@ enum class RandomPurpose : std::uint8_t {
 class CounterRandom {
   public:
     /// `epoch` lies in [0, 2^32), `index` in [0, 2^56). @throws Error otherwise.
-    CounterRandom(std::uint64_t seed, RandomPurpose purpose, std::int64_t epoch, std::int64_t index);
+    CounterRandom(std::uint64_t seed, RandomPurpose purpose, std::int64_t epoch,
+                  std::int64_t index);
 
     /// The next 32 bits. At most 2^34 draws.
     std::uint32_t next_u32() {
@@ -65,8 +66,8 @@ class CounterRandom {
     std::size_t used_ = 4;
 };
 
-/// The numbers 0 .. size-1 in the order of one epoch: a Fisher-Yates shuffle of the kShuffle stream,
-/// so a pure function of (seed, epoch, size).
+/// The numbers 0 .. size-1 in the order of one epoch: a Fisher-Yates shuffle of the kShuffle
+/// stream, so a pure function of (seed, epoch, size).
 [[nodiscard]] std::vector<std::int64_t> epoch_order(std::uint64_t seed, std::int64_t epoch,
                                                     std::int64_t size);
 

@@ -16,8 +16,8 @@ struct EvaluationOptions {
     std::int64_t window_bp = 524'288;
     std::int64_t stride_bp = 131'072;
     std::int64_t margin_bp = 0;  ///< Bases at each end of a window in which no gene is predicted.
-    /// Each gene is predicted once for each of these shifts of its window's start, in bp; the caller
-    /// averages. Distinct, at least one.
+    /// Each gene is predicted once for each of these shifts of its window's start, in bp; the
+    /// caller averages. Distinct, at least one.
     std::vector<std::int64_t> start_shifts_bp = {0};
 };
 

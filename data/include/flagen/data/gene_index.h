@@ -28,8 +28,8 @@ enum class StrandMode {
 /// Immutable after construction, so any number of threads may ask.
 class GeneIndex {
   public:
-    /// Indexes `genes[i]` for each i of `rows`. Spans name contigs of `contigs`, lie on them (end_bp
-    /// may pass the end of a circular one) and have a strand.
+    /// Indexes `genes[i]` for each i of `rows`. Spans name contigs of `contigs`, lie on them
+    /// (end_bp may pass the end of a circular one) and have a strand.
     /// @throws Error if one does not.
     GeneIndex(std::vector<genomics::GeneSpan> genes, const std::vector<std::int64_t>& rows,
               const genomics::ContigTable& contigs);

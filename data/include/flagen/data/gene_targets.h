@@ -18,18 +18,19 @@ struct GeneTargetsConfig {
     std::string annotation;  ///< GTF or GFF3.
     std::vector<std::string> features;  ///< Row types whose rows of one id make a gene's span.
     std::string gene_id;                ///< Attribute that holds the matrix's ids.
-    /// Row types that make `pieces`, for example CDS, so that a model can read codons in frame; empty
-    /// means the rows of `features`. Ids come from `coding_gene_id`, or `gene_id` if that is empty.
+    /// Row types that make `pieces`, for example CDS, so that a model can read codons in frame;
+    /// empty means the rows of `features`. Ids come from `coding_gene_id`, or `gene_id` if that is
+    /// empty.
     std::vector<std::string> coding_features;
     std::string coding_gene_id;
-    std::string value = "raw";       ///< What the numbers are: log2_tpm, log2p1, counts or raw.
-    std::string transform = "none";  ///< One of TargetTransform::names().
+    std::string value = "raw";        ///< What the numbers are: log2_tpm, log2p1, counts or raw.
+    std::string transform = "none";   ///< One of TargetTransform::names().
     double max_missing_genes = 0.05;  ///< Largest share of matrix ids that may be dropped.
 
     /// Reads and checks `matrix`, `annotation`, `feature`, `gene_id`, `coding_feature`,
-    /// `coding_gene_id`, `value`, `transform` and `max_missing_genes`; faults go to json's problems. A
-    /// second logarithm (value log2_tpm or log2p1 with a log2p1 transform) is one. The caller reads
-    /// its own keys and calls finish().
+    /// `coding_gene_id`, `value`, `transform` and `max_missing_genes`; faults go to json's
+    /// problems. A second logarithm (value log2_tpm or log2p1 with a log2p1 transform) is one. The
+    /// caller reads its own keys and calls finish().
     [[nodiscard]] static GeneTargetsConfig from_json(JsonObject& json);
 };
 

@@ -20,9 +20,9 @@ using Attributes = std::map<std::string, AttributeValue>;
 /// One gene of the file, all but its predicted values. Half-open, 0-based, in bp.
 struct PredictedGene {
     std::string id;
-    std::string split;   ///< train, valid, test or none.
+    std::string split;  ///< train, valid, test or none.
     std::string contig;
-    char strand = '.';   ///< '+', '-' or '.'.
+    char strand = '.';  ///< '+', '-' or '.'.
     std::int64_t start_bp = 0;
     std::int64_t end_bp = 0;
     std::int64_t window_start_bp = 0;  ///< Of the window that it was predicted from; may be < 0.
@@ -44,11 +44,12 @@ struct PredictedGene {
 /// A row without a prediction is NaN and says why in `status`.
 ///
 /// Rows are written in blocks, in order. finish() writes the attributes (the caller's, then
-/// `schema_version`, `rows_done` and last of all `complete` = 1), flushes to the disk and renames. An
-/// object that dies before removes its part file; a killed process leaves `<path>.part-<pid>` only.
+/// `schema_version`, `rows_done` and last of all `complete` = 1), flushes to the disk and renames.
+/// An object that dies before removes its part file; a killed process leaves `<path>.part-<pid>`
+/// only.
 ///
-/// Needs the whole gene list at the start for the widths of the strings. One thread at a time in the
-/// whole process: the distributions' HDF5 is not thread-safe.
+/// Needs the whole gene list at the start for the widths of the strings. One thread at a time in
+/// the whole process: the distributions' HDF5 is not thread-safe.
 class GenePredictionWriter {
   public:
     /// @throws UserError (kConfig) if the part file cannot be created; Error if a write fails or a
@@ -65,7 +66,8 @@ class GenePredictionWriter {
     void append(std::span<const float> predictions);
 
     /// Writes the attributes and publishes the file. Once only.
-    /// @throws Error if rows are missing or a step fails; an older file at `path` is then untouched.
+    /// @throws Error if rows are missing or a step fails; an older file at `path` is then
+    /// untouched.
     void finish(const Attributes& attributes);
 
     [[nodiscard]] std::int64_t rows_done() const;

@@ -27,8 +27,8 @@ struct SamplerState {
 struct SamplerOptions {
     std::int64_t num_examples = 0;  ///< At least 1.
     std::uint64_t seed = 0;
-    bool shuffle = true;            ///< Otherwise every epoch is 0, 1, 2, ...
-    std::int64_t num_epochs = -1;   ///< -1 means without end.
+    bool shuffle = true;           ///< Otherwise every epoch is 0, 1, 2, ...
+    std::int64_t num_epochs = -1;  ///< -1 means without end.
     std::int64_t rank = 0;
     std::int64_t world = 1;
 };
@@ -72,11 +72,12 @@ class ResumableSampler {
     std::vector<std::int64_t> order_;
 };
 
-/// One line of JSON: {"num_consumed":..,"num_examples":..,"seed":".."}; the seed is text because JSON
-/// numbers above 2^53 do not survive every reader.
+/// One line of JSON: {"num_consumed":..,"num_examples":..,"seed":".."}; the seed is text because
+/// JSON numbers above 2^53 do not survive every reader.
 [[nodiscard]] std::string to_json_text(const SamplerState& state);
 
-/// Inverse of to_json_text(). @throws UserError (kInputFile) naming `source_name` if it is malformed.
+/// Inverse of to_json_text(). @throws UserError (kInputFile) naming `source_name` if it is
+/// malformed.
 [[nodiscard]] SamplerState sampler_state_from_json(const std::string& text,
                                                    const std::string& source_name);
 

@@ -14,11 +14,11 @@ enum class RowStatus : std::uint8_t {
     kOutOfBoundsPadded = 3,  ///< Scored; the window reached over a contig's end.
     kBeyondWindow = 4,       ///< Not scored: does not fit into a window.
     kNoGeneOverlap = 5,
-    kNFractionHigh = 6,   ///< Not scored.
-    kEmptyRecord = 7,     ///< Not scored.
-    kRefIsAlt = 8,        ///< Not scored, unless asked for.
-    kUnknownContig = 9,   ///< Not scored.
-    kIndelSkipped = 10,   ///< Not scored.
+    kNFractionHigh = 6,  ///< Not scored.
+    kEmptyRecord = 7,    ///< Not scored.
+    kRefIsAlt = 8,       ///< Not scored, unless asked for.
+    kUnknownContig = 9,  ///< Not scored.
+    kIndelSkipped = 10,  ///< Not scored.
 };
 
 /// Names of RowStatus by number, as `status_text` of an output holds them.

@@ -15,9 +15,9 @@ namespace flagen::data {
 ///     zscore         y = (x - mean_s) / sd_s
 ///     log2p1_zscore  y = (log2(x + 1) - mean_s) / sd_s
 ///
-/// mean_s and sd_s are the mean and the population standard deviation (divisor n, as numpy's std) of
-/// sample s over the training genes, missing values left out, summed in fp64. They are stored with
-/// the model; nothing else of the data is needed to invert. NaN stays NaN.
+/// mean_s and sd_s are the mean and the population standard deviation (divisor n, as numpy's std)
+/// of sample s over the training genes, missing values left out, summed in fp64. They are stored
+/// with the model; nothing else of the data is needed to invert. NaN stays NaN.
 class TargetTransform {
   public:
     /// The names above, for configurations and error texts.

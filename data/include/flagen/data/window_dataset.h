@@ -53,8 +53,8 @@ struct WindowDatasetConfig {
 /// gene. Scored are the genes of the training split that lie wholly in [margin, window - margin).
 class WindowDataset final : public ExampleSource {
   public:
-    /// `genes` are all genes of the targets (their order gives PlacedGene::gene_index); those of the
-    /// training split of `plan` are used. `reference` is shared and read by many threads.
+    /// `genes` are all genes of the targets (their order gives PlacedGene::gene_index); those of
+    /// the training split of `plan` are used. `reference` is shared and read by many threads.
     ///
     /// @throws UserError (kConfig) if no window fits the training part, if max_shift or the margin
     ///         is out of range, or if the plan's contigs are not the genome's.
@@ -74,10 +74,10 @@ class WindowDataset final : public ExampleSource {
 
   private:
     struct StartRange {
-        std::int64_t low = 0;   // lowest start that stays in the segment
-        std::int64_t high = 0;  // highest
-        std::int64_t ring_bp = 0;     // length of the ring where the segment is a whole one
-        bool any_start = false;       // the whole range, not the surroundings of the tile
+        std::int64_t low = 0;      // lowest start that stays in the segment
+        std::int64_t high = 0;     // highest
+        std::int64_t ring_bp = 0;  // length of the ring where the segment is a whole one
+        bool any_start = false;    // the whole range, not the surroundings of the tile
     };
     [[nodiscard]] StartRange start_range(std::size_t tile) const;
     void mutate(const SampleId& id, std::vector<std::uint8_t>& tokens) const;

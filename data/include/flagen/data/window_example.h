@@ -9,13 +9,14 @@
 
 namespace flagen::data {
 
-/// One gene in the coordinates of a window as the model reads it: 0 is the first base read, so for a
-/// reverse-complemented window of L bases a gene at [a, b) of the window stands at [L - b, L - a).
+/// One gene in the coordinates of a window as the model reads it: 0 is the first base read, so for
+/// a reverse-complemented window of L bases a gene at [a, b) of the window stands at [L - b, L -
+/// a).
 struct PlacedGene {
     std::int64_t gene_index = 0;  ///< Row of the gene in the targets.
     std::int64_t start_bp = 0;
     std::int64_t end_bp = 0;
-    std::int64_t strand = 1;  ///< +1: sense as the window is read, -1: antisense.
+    std::int64_t strand = 1;              ///< +1: sense as the window is read, -1: antisense.
     std::vector<genomics::Range> pieces;  ///< Coding (or chosen) rows, ascending, within the gene.
 
     friend bool operator==(const PlacedGene&, const PlacedGene&) = default;
@@ -24,10 +25,10 @@ struct PlacedGene {
 /// One window ready for a model, without any tensor.
 struct WindowExample {
     SampleId id;
-    genomics::Window window;            ///< What was read; its strand is the orientation.
-    std::vector<std::uint8_t> tokens;   ///< window.length_bp codes, A C G T N = 0..4, as read.
-    std::int64_t num_padded_bp = 0;     ///< N put in past the ends of a linear contig.
-    std::vector<PlacedGene> genes;      ///< Ascending by start_bp.
+    genomics::Window window;           ///< What was read; its strand is the orientation.
+    std::vector<std::uint8_t> tokens;  ///< window.length_bp codes, A C G T N = 0..4, as read.
+    std::int64_t num_padded_bp = 0;    ///< N put in past the ends of a linear contig.
+    std::vector<PlacedGene> genes;     ///< Ascending by start_bp.
 };
 
 /// A numbered set of examples: training windows, or the passes of an evaluation.

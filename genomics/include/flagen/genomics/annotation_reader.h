@@ -32,8 +32,8 @@ struct AnnotationRecord {
     std::string type;           ///< Column 3, for example "gene", "exon", "CDS".
     std::int64_t start_bp = 0;  ///< First base, 0-based.
     std::int64_t end_bp = 0;    ///< One past the last base; past the contig end on circular ones.
-    Strand strand = Strand::kUnknown;  ///< kUnknown for "." and "?".
-    int phase = kNoPhase;              ///< 0, 1, 2, or kNoPhase for ".".
+    Strand strand = Strand::kUnknown;             ///< kUnknown for "." and "?".
+    int phase = kNoPhase;                         ///< 0, 1, 2, or kNoPhase for ".".
     std::vector<AnnotationAttribute> attributes;  ///< In file order; keys may repeat.
     std::int64_t line_number = 0;                 ///< 1-based line of the file.
 

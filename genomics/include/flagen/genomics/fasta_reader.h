@@ -11,8 +11,8 @@ namespace flagen::genomics {
 
 /// How a FASTA file is opened.
 struct FastaOptions {
-    std::vector<std::string> circular_contigs;  ///< Names of contigs without ends.
-    bool allow_truncated_bgzf = false;          ///< Accept bgzip without its end-of-file block.
+    std::vector<std::string> circular_contigs = {};  ///< Names of contigs without ends.
+    bool allow_truncated_bgzf = false;  ///< Accept bgzip without its end-of-file block.
 };
 
 /// What the pass over a FASTA file found.

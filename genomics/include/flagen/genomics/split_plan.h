@@ -27,8 +27,8 @@ enum class Split {
 /// 0. A whole circular contig has start_bp 0 and length_bp of the contig.
 struct Segment {
     std::string contig;
-    std::int64_t start_bp = 0;   ///< In [0, contig length).
-    std::int64_t length_bp = 0;  ///< At least 1, at most the contig's length.
+    std::int64_t start_bp = 0;     ///< In [0, contig length).
+    std::int64_t length_bp = 0;    ///< At least 1, at most the contig's length.
     bool at_contig_start = false;  ///< Begins at the true end of a linear contig: nothing before.
     bool at_contig_end = false;    ///< Ends at the true end of a linear contig: nothing after.
     bool whole_ring = false;       ///< All of a circular contig.

@@ -30,7 +30,8 @@ struct WindowPlan {
     /// stays off other splits as long as it stays inside that segment.
     std::vector<std::size_t> segment_of_window;
     std::int64_t num_dropped_excluded = 0;  ///< Windows dropped for their excluded share.
-    std::int64_t num_segments_too_short = 0;  ///< Segments shorter than a window, no padding allowed.
+    std::int64_t num_segments_too_short =
+        0;  ///< Segments shorter than a window, no padding allowed.
 };
 
 /// Tiles whole contigs. Equal to planning in a segment per contig; see the other overload.
@@ -48,10 +49,13 @@ struct WindowPlan {
 /// - A whole circular contig is tiled all round, the last windows passing the origin; one shorter
 ///   than a window gets one window, which reads some of its bases more than once.
 ///
+/// Starts count on as the segment's own coordinates do: past the origin of a circular contig they
+/// may be at or above its length, which fetch_window() brings round.
+///
 /// No window reads a base outside of its segment; padding lies past true ends of linear contigs.
 ///
-/// @throws UserError (kConfig) for a window or stride below 1 or above 2^53, a fraction outside [0, 1], an
-///         excluded interval that is empty, off its contig or on an unknown one.
+/// @throws UserError (kConfig) for a window or stride below 1 or above 2^53, a fraction outside
+///         [0, 1], an excluded interval that is empty, off its contig or on an unknown one.
 [[nodiscard]] WindowPlan plan_tiled_windows(const ContigTable& contigs,
                                             const std::vector<Segment>& segments,
                                             const WindowPlanOptions& options);

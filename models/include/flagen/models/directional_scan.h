@@ -13,11 +13,13 @@ namespace flagen::models {
 /// The heads of a linear mixer that read one way: projections, short convolution, decay and scan.
 ///
 /// Parameters beside the projections of q, k and v, with their starting values:
-///   scalar          decay_proj [heads]; bias so that head h starts at retention's 1 - 2^(-5 - h);
-///                   with a fixed decay that value is the buffer `log_decay`
+///   scalar          decay_proj, its bias at `decay_bias`; g = logsigmoid(W x + b) / temperature;
+///   with
+///                   a fixed decay the buffer `log_decay`: retention's ln(1 - 2^(-5 - h)) for head
+///                   h
 ///   ssd             dt_proj; dt_bias: softplus(dt_bias) log-uniform in [1e-3, 0.1]; a_log: exp
 ///                   uniform in [1, 16]; skip d = 1
-///   gla             decay_down, decay_up: a projection of rank decay_rank, with bias
+///   gla             decay_down, decay_up: a projection of rank decay_rank, with bias; g as above
 ///   deltanet        beta_proj; beta = sigmoid
 ///   gated_deltanet  decay_proj and beta_proj; a_log: exp uniform in (0, 16]; dt_bias as ssd;
 ///                   g = -exp(a_log) softplus(W x + dt_bias)

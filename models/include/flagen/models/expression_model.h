@@ -20,8 +20,8 @@ class ExpressionModelImpl : public torch::nn::Module {
   public:
     ExpressionModelImpl(const ModelConfig& config, std::int64_t num_samples);
 
-    /// tokens uint8 [B, L], A C G T N = 0..4, L = config().seq_length -> [G, S] fp32, on the scale of
-    /// the targets. @throws Error where shapes or queries break their contract.
+    /// tokens uint8 [B, L], A C G T N = 0..4, L = config().seq_length -> [G, S] fp32, on the scale
+    /// of the targets. @throws Error where shapes or queries break their contract.
     [[nodiscard]] at::Tensor forward(const at::Tensor& tokens, const GeneQueries& queries);
 
     [[nodiscard]] const ModelConfig& config() const { return config_; }

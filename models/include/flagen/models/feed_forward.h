@@ -16,7 +16,8 @@ enum class FeedForwardActivation { kGelu, kRelu, kSwiglu };
 
 /// Options of `feed_forward`.
 struct FeedForwardOptions {
-    double expansion = 2.0;  ///< Hidden width over channels; 0 leaves the layer out of a mixer block.
+    double expansion =
+        2.0;  ///< Hidden width over channels; 0 leaves the layer out of a mixer block.
     FeedForwardActivation activation = FeedForwardActivation::kGelu;
     double dropout = 0.0;  ///< Of the hidden units.
 

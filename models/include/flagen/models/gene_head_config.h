@@ -11,9 +11,6 @@ namespace flagen::models {
 
 class OptionTable;
 
-/// Which tokens a pool averages: the trunk's last ones, or those of the convolutions alone.
-enum class PoolSource { kTrunk, kTower };
-
 /// The point or stretch of a gene that a pool is measured from, in the gene's own direction.
 enum class PoolAnchor {
     kSpan,    ///< First to last base of the gene.
@@ -23,10 +20,9 @@ enum class PoolAnchor {
 };
 
 /// A stretch of the window whose tokens are averaged for each gene. Offsets grow downstream: on the
-/// + strand the stretch is [first + from_bp, last + to_bp), where first = last for kStart and kEnd; on
-/// the - strand its mirror image. kPieces takes no offsets.
+/// + strand the stretch is [first + from_bp, last + to_bp), where first = last for kStart and kEnd;
+/// on the - strand its mirror image. kPieces takes no offsets.
 struct GenePool {
-    PoolSource source = PoolSource::kTrunk;
     PoolAnchor anchor = PoolAnchor::kSpan;
     std::int64_t from_bp = 0;
     std::int64_t to_bp = 0;
@@ -35,16 +31,14 @@ struct GenePool {
     void check(JsonObject& json) const;
 };
 
-/// The span itself (trunk and tower), four stretches around the 5' end, the 3' end, and 1,500 bp
-/// before and after the gene.
+/// The span, four stretches around the 5' end, the 3' end, 1,500 bp before and after the gene.
 [[nodiscard]] std::vector<GenePool> default_gene_pools();
 
 /// The coding sequence read in frame: codons of the spliced pieces, from the first base on.
 struct CodonOptions {
-    std::int64_t width = 64;         ///< Channels of a codon; 0 leaves the branch out.
-    std::int64_t kernel_size = 3;    ///< Codons of each convolution; odd.
-    std::int64_t layers = 2;         ///< Convolutions; the codons themselves are pooled as well.
-    std::int64_t first_codons = 25;  ///< These are also pooled by themselves; 0: not.
+    std::int64_t width = 64;         ///< Channels of a codon; 0 leaves the encoder out.
+    std::int64_t kernel = 3;         ///< Codons that a convolution sees; odd.
+    std::int64_t first = 25;         ///< So many codons are also averaged by themselves; 0: none.
     std::int64_t max_codons = 1000;  ///< Codons past this one are not read.
     double dropout = 0.3;            ///< Share of codons left out of the averages in training.
 
@@ -54,11 +48,11 @@ struct CodonOptions {
 
 /// The bases around the 5' end, at full resolution.
 struct PromoterOptions {
-    std::int64_t filters = 0;  ///< Channels; 0 leaves the branch out.
+    std::int64_t width = 32;  ///< Channels; 0 leaves the encoder out.
     std::int64_t upstream_bp = 300;
     std::int64_t downstream_bp = 100;
-    std::int64_t bins = 8;  ///< Averages along the stretch; they divide its length.
-    double dropout = 0.1;   ///< Between the two convolutions.
+    std::int64_t bins = 4;  ///< Averages along the stretch; they divide its length.
+    double dropout = 0.4;   ///< Between the two convolutions.
 
     void bind(OptionTable& table);
     void check(JsonObject& json) const;
@@ -67,13 +61,14 @@ struct PromoterOptions {
 /// The `genes` head: `heads.genes` of the model section.
 struct GeneHeadConfig {
     std::vector<GenePool> pools = default_gene_pools();
+    bool tower_pool = true;  ///< Averages the tower's tokens over the span as well.
     CodonOptions codons;
     PromoterOptions promoter;
-    bool length = true;            ///< Logarithm of the gene's length and its square.
-    std::int64_t hidden = 128;     ///< Units of the hidden layer beside the linear map; 0: none.
-    double dropout = 0.2;          ///< Of the hidden units.
-    double feature_dropout = 0.2;  ///< Of the normalised features.
-    double token_dropout = 0.5;    ///< Share of whole tokens set to zero before pooling in training.
+    bool log_length = true;       ///< Logarithm of the gene's length and its square.
+    double token_dropout = 0.5;   ///< Share of tokens set to zero before pooling in training.
+    double dropout = 0.2;         ///< Of the normalised features.
+    std::int64_t hidden = 128;    ///< Units of the hidden layer beside the linear map; 0: none.
+    double hidden_dropout = 0.3;  ///< Of the hidden units.
 
     void bind(OptionTable& table);
     void check(JsonObject& json) const;

@@ -12,13 +12,13 @@ namespace flagen::models {
 /// offset[g] <= n < offset[g + 1], in this order.
 struct RowSums {
     at::Tensor row;     ///< [N] int64, row of the [B * T, C] tokens.
-    at::Tensor weight;  ///< [N] fp32.
+    at::Tensor weight;  ///< [N] fp64; cast to the dtype of the tokens.
     at::Tensor offset;  ///< [G] int64, first entry of each gene.
 };
 
 /// Weights that average tokens over the stretch of `pool` for each gene: token t of bp bases counts
-/// by the bases it shares with the stretch, divided by their sum. The stretch is cut at the window's
-/// ends; a gene whose stretch lies outside altogether gets no entry, hence a sum of zeros.
+/// by the bases that it shares with the stretch, divided by the stretch's whole length. Parts
+/// outside the window count as zeros; so does a gene without pieces where the pool is over pieces.
 [[nodiscard]] RowSums plan_gene_pool(const GeneQueries& queries, const GenePool& pool,
                                      const StreamShape& tokens);
 

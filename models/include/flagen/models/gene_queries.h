@@ -13,7 +13,8 @@ struct GeneQueries {
     at::Tensor end_bp;    ///< [G], start_bp < end_bp <= L.
     at::Tensor strand;    ///< [G], +1 or -1, as the window is read.
     /// Rows of the chosen features, united: piece p of gene g for piece_offset[g] <= p <
-    /// piece_offset[g + 1], in ascending order, inside [start_bp, end_bp), at least one a gene.
+    /// piece_offset[g + 1], in ascending order, inside [start_bp, end_bp). A gene may have none, as
+    /// one without coding rows.
     at::Tensor piece_offset;    ///< [G + 1]
     at::Tensor piece_start_bp;  ///< [P]
     at::Tensor piece_end_bp;    ///< [P]

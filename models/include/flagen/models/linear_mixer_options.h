@@ -43,18 +43,21 @@ struct LinearMixerOptions {
     bool bidirectional = true;
     DirectionHeads direction_heads = DirectionHeads::kSplit;
 
-    /// Tokens of the depthwise convolution over q, k and v, followed by SiLU; it reaches the way its
-    /// scan reads (past tokens for the forward heads). 0: none.
+    /// Tokens of the depthwise convolution over q, k and v, followed by SiLU; it reaches the way
+    /// its scan reads (past tokens for the forward heads). 0: none.
     std::int64_t short_conv = 4;
     /// Tokens of a centred depthwise convolution before everything: y = x + silu(conv(x)). It lets
     /// every head see (local_conv - 1) / 2 tokens both ways. Odd; 0: none.
     std::int64_t local_conv = 0;
     bool output_gate = true;  ///< Multiplies the heads' outputs by silu(W x).
 
-    bool normalize = true;                         ///< linear only: divide by the sum of weights.
-    DecaySource decay = DecaySource::kData;        ///< scalar only.
-    double decay_temperature = 16.0;               ///< scalar (data), gla: g = logsigmoid(z) / this.
-    std::int64_t decay_rank = 16;                  ///< gla: rank of the decay's projection.
+    bool normalize = true;                   ///< linear only: divide by the sum of weights.
+    DecaySource decay = DecaySource::kData;  ///< scalar only.
+    double decay_bias = 3.0;                 ///< scalar from data: starting bias of z.
+    double scalar_temperature =
+        1.0;                        ///< scalar from data, `decay_temperature`: logsigmoid(z) / it.
+    double gla_temperature = 16.0;  ///< gla, `decay_temperature`: likewise.
+    std::int64_t decay_rank = 16;   ///< gla: rank of the projection to z.
 
     void bind(OptionTable& table);
     void check(std::int64_t num_channels, JsonObject& json) const;

@@ -43,7 +43,8 @@ struct ModelConfig {
 
     /// Writes the section with every default filled in.
     void write(JsonObject& model) const;
-    /// {"seq_length": ..., "trunk": [...], "heads": {...}}, canonical: equal models give equal text.
+    /// {"seq_length": ..., "trunk": [...], "heads": {...}}, canonical: equal models give equal
+    /// text.
     [[nodiscard]] std::string to_json_text() const;
 
     /// Shape of the tokens that the trunk delivers to the heads.

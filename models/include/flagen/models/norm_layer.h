@@ -24,8 +24,9 @@ enum class Activation { kNone, kRelu, kGelu, kSilu };
 /// Normalises the channels of [B, C, T] (layout kChannels) or [B, T, C] (layout kTokens).
 ///
 /// batch: over windows and tokens of a batch, running mean and variance (momentum 0.1) in
-/// evaluation; the buffers `running_mean` and `running_var` are part of the state. layer, rms: over the channels of each token. Computed in fp32 (fp64 for fp64 input),
-/// returned in the dtype of x; epsilon 1e-5; weights start at 1, biases at 0.
+/// evaluation; the buffers `running_mean` and `running_var` are part of the state. layer, rms: over
+/// the channels of each token. Computed in fp32 (fp64 for fp64 input), returned in the dtype of x;
+/// epsilon 1e-5; weights start at 1, biases at 0.
 class NormLayer : public torch::nn::Module {
   public:
     /// @throws Error for batch in layout kTokens.

@@ -10,10 +10,10 @@
 /// and key head h / (H / Hq)), K key width, V value width. The same operators are registered with
 /// the dispatcher as torch.ops.fla.<name>, after torch.ops.load_library("libfla_torch.so").
 ///
-/// Dtypes: q, k and v share one of float32, bfloat16, float16 or float64. Gates, beta and states may
-/// be any of the first three. The CPU computes in float32, states and their gradients are float32,
-/// and outputs have the dtype of v. With float64 everything must be float64 and the token-by-token
-/// reference runs: exact, slow, and what torch.autograd.gradcheck wants.
+/// Dtypes: q, k and v share one of float32, bfloat16, float16 or float64. Gates, beta and states
+/// may be any of the first three. The CPU computes in float32, states and their gradients are
+/// float32, and outputs have the dtype of v. With float64 everything must be float64 and the
+/// token-by-token reference runs: exact, slow, and what torch.autograd.gradcheck wants.
 ///
 /// Strides: tensors whose last dimension is contiguous are read in place; any other tensor is
 /// copied. Results are contiguous. Results carry the same bits for any number of threads.
@@ -34,8 +34,8 @@ enum class Direction { kForward, kReverse };
 enum class FeatureMap { kIdentity, kEluPlusOne };
 
 struct ScanOptions {
-    std::optional<double> scale;              ///< Factor on q; 1 / sqrt(K) when absent.
-    std::optional<at::Tensor> initial_state;  ///< [B, H, K, V]; zeros when absent.
+    std::optional<double> scale = std::nullopt;  ///< Factor on q; 1 / sqrt(K) when absent.
+    std::optional<at::Tensor> initial_state = std::nullopt;  ///< [B, H, K, V]; zeros when absent.
     Direction direction = Direction::kForward;
 };
 
@@ -48,8 +48,8 @@ struct ScanOutput {
 ///
 ///     S_t = exp(g_t) S_{t-1} + k_t v_t^T      o_t = scale S_t^T q_t
 ///
-/// q, k [B, T, Hq, K]; v [B, T, H, V]; g [B, T, H], natural log, every value <= 0. A constant decay a
-/// head is gamma.expand({B, T, H}): it is read without a copy.
+/// q, k [B, T, Hq, K]; v [B, T, H, V]; g [B, T, H], natural log, every value <= 0. A constant decay
+/// a head is gamma.expand({B, T, H}): it is read without a copy.
 [[nodiscard]] ScanOutput chunk_simple_gla(const at::Tensor& q, const at::Tensor& k,
                                           const at::Tensor& v, const at::Tensor& g,
                                           const ScanOptions& options = {});
@@ -82,9 +82,10 @@ struct ScanOutput {
 
 struct LinearAttnOptions {
     /// Factor on phi(q). Absent: 1 with the normaliser (it would cancel), else 1 / sqrt(K).
-    std::optional<double> scale;
-    std::optional<at::Tensor> initial_state;  ///< [B, H, K, V]; zeros when absent.
-    std::optional<at::Tensor> initial_z;      ///< [B, H, K]; zeros when absent; needs `normalize`.
+    std::optional<double> scale = std::nullopt;
+    std::optional<at::Tensor> initial_state = std::nullopt;  ///< [B, H, K, V]; zeros when absent.
+    std::optional<at::Tensor> initial_z =
+        std::nullopt;  ///< [B, H, K]; zeros when absent; needs `normalize`.
     FeatureMap feature_map = FeatureMap::kEluPlusOne;
     bool normalize = false;  ///< Divide by den_t + 1e-6.
     Direction direction = Direction::kForward;
@@ -109,20 +110,20 @@ struct LinearAttnOutput {
 
 /// Arguments of the state-space dual form; axes G groups, P head width, N state width.
 struct SsdInputs {
-    at::Tensor x;                             ///< [B, T, H, P]
-    at::Tensor dt;                            ///< [B, T, H], before bias and softplus
-    at::Tensor a_log;                         ///< [H]; A = -exp(a_log)
-    at::Tensor b;                             ///< [B, T, G, N], H % G == 0; dtype of x
-    at::Tensor c;                             ///< [B, T, G, N]; dtype of x
-    std::optional<at::Tensor> d;              ///< [H]; the skip D x is left out when absent
-    std::optional<at::Tensor> dt_bias;        ///< [H]
-    std::optional<at::Tensor> initial_state;  ///< [B, H, P, N]
+    at::Tensor x;                                ///< [B, T, H, P]
+    at::Tensor dt;                               ///< [B, T, H], before bias and softplus
+    at::Tensor a_log;                            ///< [H]; A = -exp(a_log)
+    at::Tensor b;                                ///< [B, T, G, N], H % G == 0; dtype of x
+    at::Tensor c;                                ///< [B, T, G, N]; dtype of x
+    std::optional<at::Tensor> d = std::nullopt;  ///< [H]; the skip D x is left out when absent
+    std::optional<at::Tensor> dt_bias = std::nullopt;        ///< [H]
+    std::optional<at::Tensor> initial_state = std::nullopt;  ///< [B, H, P, N]
 };
 
 struct SsdOptions {
     bool dt_softplus = true;
-    double dt_min = 0.0;           ///< Step sizes are clamped to [dt_min, dt_max] after softplus.
-    std::optional<double> dt_max;  ///< No upper limit when absent.
+    double dt_min = 0.0;  ///< Step sizes are clamped to [dt_min, dt_max] after softplus.
+    std::optional<double> dt_max = std::nullopt;  ///< No upper limit when absent.
     Direction direction = Direction::kForward;
 };
 

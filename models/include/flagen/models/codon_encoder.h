@@ -1,8 +1,6 @@
 #pragma once
 
-#include <torch/nn/module.h>
-
-#include <vector>
+#include <torch/nn/modules/conv.h>
 
 #include "flagen/models/gene_head_config.h"
 #include "flagen/models/gene_queries.h"
@@ -16,7 +14,7 @@ struct CodonRows {
     at::Tensor complement;  ///< [N, 1] bool, whether the bases are to be complemented.
     at::Tensor is_codon;    ///< [N] bool, false in padding rows.
     at::Tensor first;       ///< [G] int64, row of each gene's first codon.
-    at::Tensor count;       ///< [G] int64, its codons; 0 for a gene shorter than three bases.
+    at::Tensor count;  ///< [G] int64, its codons; 0 without pieces, or with fewer than three bases.
 };
 
 /// Walks the pieces of each gene in its direction and cuts them into codons from the first base on;
@@ -27,12 +25,16 @@ struct CodonRows {
 /// Codon numbers 16 a + 4 b + c of the rows, 64 where a base is N and in padding: [N] int64.
 [[nodiscard]] at::Tensor read_codons(const at::Tensor& codes, const CodonRows& rows);
 
-/// Features of a gene's coding sequence: codons -> embedding -> convolutions along the codons with
-/// GELU; averages over the gene of the embedding and of each layer, and of the last layer over the
-/// first codons. In training a share of the codons is left out of the averages at random.
-class CodonBranch : public torch::nn::Module {
+/// Features of a gene's coding sequence, read in frame:
+///
+///     e = embedding(codons)      h1 = gelu(conv(e))      h2 = gelu(conv(h1))
+///     [ mean e | mean h1 | mean h2 | mean h2 over the first codons ]         [G, num_features()]
+///
+/// In training a share of the codons is left out of the means at random. A gene without codons gets
+/// zeros.
+class CodonEncoder : public torch::nn::Module {
   public:
-    explicit CodonBranch(const CodonOptions& options);
+    explicit CodonEncoder(const CodonOptions& options);
 
     /// codes uint8 [B, L] -> [G, num_features()].
     [[nodiscard]] at::Tensor forward(const at::Tensor& codes, const GeneQueries& queries);
@@ -42,9 +44,9 @@ class CodonBranch : public torch::nn::Module {
 
   private:
     CodonOptions options_;
-    at::Tensor embedding_;              // [65, width]
-    std::vector<at::Tensor> weights_;   // [width, width, kernel_size] a layer
-    std::vector<at::Tensor> biases_;    // [width] a layer
+    at::Tensor embedding_;  // [65, width]
+    torch::nn::Conv1d conv_0_{nullptr};
+    torch::nn::Conv1d conv_1_{nullptr};
 };
 
 }  // namespace flagen::models

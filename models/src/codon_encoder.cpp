@@ -1,10 +1,9 @@
-#include "flagen/models/codon_branch.h"
+#include "flagen/models/codon_encoder.h"
 
 #include <torch/torch.h>
 
 #include <algorithm>
-#include <cmath>
-#include <string>
+#include <vector>
 
 #include "flagen/models/gene_pooling.h"
 
@@ -31,8 +30,8 @@ void append_spliced_bases(const GeneQueries& queries, std::int64_t g, std::int64
     }
 }
 
-/// Entries that average rows [first, first + min(count, limit)) of each gene, weighted by `keep`.
-RowSums plan_codon_average(const CodonRows& rows, std::int64_t limit) {
+/// Entries of rows [first, first + min(count, limit)) of each gene, weights left open.
+RowSums plan_codon_sums(const CodonRows& rows, std::int64_t limit) {
     std::vector<std::int64_t> row;
     std::vector<std::int64_t> offset;
     const std::int64_t* first = rows.first.const_data_ptr<std::int64_t>();
@@ -43,15 +42,14 @@ RowSums plan_codon_average(const CodonRows& rows, std::int64_t limit) {
             row.push_back(first[g] + i);
         }
     }
-    return {torch::tensor(row, torch::kInt64), at::Tensor(),
-            torch::tensor(offset, torch::kInt64)};
+    return {torch::tensor(row, torch::kInt64), at::Tensor(), torch::tensor(offset, torch::kInt64)};
 }
 
 /// Mean of the kept rows of each gene; zeros where none is kept. keep: [N] of 0 and 1.
 at::Tensor average_rows(const at::Tensor& x, RowSums sums, const at::Tensor& keep) {
     sums.weight = keep.index_select(0, sums.row.to(keep.device()));
-    const at::Tensor kept = sum_rows(keep.unsqueeze(1), {sums.row, at::ones_like(sums.weight),
-                                                          sums.offset});
+    const at::Tensor kept =
+        sum_rows(keep.unsqueeze(1), {sums.row, at::ones_like(sums.weight), sums.offset});
     return sum_rows(x, sums) / kept.clamp_min(1.0);
 }
 
@@ -101,58 +99,51 @@ at::Tensor read_codons(const at::Tensor& codes, const CodonRows& rows) {
     return at::where(known, codon, at::full_like(codon, kUnknownCodon));
 }
 
-CodonBranch::CodonBranch(const CodonOptions& options) : options_(options) {
+CodonEncoder::CodonEncoder(const CodonOptions& options) : options_(options) {
     embedding_ = register_parameter("embedding", torch::randn({kUnknownCodon + 1, options.width}));
-    const double bound =
-        1.0 / std::sqrt(static_cast<double>(options.width * options.kernel_size));
-    for (std::int64_t layer = 0; layer < options.layers; ++layer) {
-        const std::string suffix = "_" + std::to_string(layer);
-        weights_.push_back(register_parameter(
-            "weight" + suffix, torch::empty({options.width, options.width, options.kernel_size})
-                                   .uniform_(-bound, bound)));
-        biases_.push_back(register_parameter(
-            "bias" + suffix, torch::empty({options.width}).uniform_(-bound, bound)));
-    }
+    const auto conv = [&options] {
+        return torch::nn::Conv1d(
+            torch::nn::Conv1dOptions(options.width, options.width, options.kernel)
+                .padding(options.kernel / 2));
+    };
+    conv_0_ = register_module("conv_0", conv());
+    conv_1_ = register_module("conv_1", conv());
 }
 
-std::int64_t CodonBranch::num_features() const {
-    return options_.width * (1 + options_.layers + (options_.first_codons > 0 ? 1 : 0));
+std::int64_t CodonEncoder::num_features() const {
+    return options_.width * (options_.first > 0 ? 4 : 3);
 }
 
-at::Tensor CodonBranch::forward(const at::Tensor& codes, const GeneQueries& queries) {
-    const std::int64_t reach = options_.kernel_size / 2;
-    const CodonRows rows = plan_codons(queries, codes.size(1), options_.max_codons, reach);
-    const at::Tensor is_codon =
-        rows.is_codon.to(codes.device()).to(embedding_.scalar_type());  // [N]
+at::Tensor CodonEncoder::forward(const at::Tensor& codes, const GeneQueries& queries) {
+    const CodonRows rows =
+        plan_codons(queries, codes.size(1), options_.max_codons, options_.kernel / 2);
+    const auto dtype = embedding_.scalar_type();
+    const at::Tensor is_codon = rows.is_codon.to(codes.device()).to(dtype);  // [N]
     at::Tensor keep = is_codon;
     if (is_training() && options_.dropout > 0.0) {
         const at::Tensor chance = at::rand({is_codon.size(0)}, is_codon.options());
         keep = is_codon * chance.ge(options_.dropout);
     }
-    const RowSums whole = plan_codon_average(rows, options_.max_codons);
-    at::Tensor x = at::embedding(embedding_, read_codons(codes, rows));  // [N, width]
-    std::vector<at::Tensor> features = {average_rows(x, whole, keep)};
-    for (std::size_t layer = 0; layer < weights_.size(); ++layer) {
+    const auto convolve = [&](torch::nn::Conv1d& conv, const at::Tensor& x) {
         // Padding rows back to zero, or the convolution would carry one gene into the next.
-        const at::Tensor masked = (x * is_codon.unsqueeze(1)).t().unsqueeze(0);
-        x = at::gelu(at::conv1d(masked, weights_[layer], biases_[layer], 1, reach))
-                .squeeze(0)
-                .t()
-                .contiguous()
-                .to(embedding_.scalar_type());
-        features.push_back(average_rows(x, whole, keep));
-    }
-    if (options_.first_codons > 0) {
-        features.push_back(
-            average_rows(x, plan_codon_average(rows, options_.first_codons), keep));
+        const at::Tensor masked = (x * is_codon.unsqueeze(1)).t().unsqueeze(0);  // [1, width, N]
+        return at::gelu(conv->forward(masked)).squeeze(0).t().contiguous().to(dtype);
+    };
+    const RowSums whole = plan_codon_sums(rows, options_.max_codons);
+    const at::Tensor e = at::embedding(embedding_, read_codons(codes, rows));  // [N, width]
+    const at::Tensor h1 = convolve(conv_0_, e);
+    const at::Tensor h2 = convolve(conv_1_, h1);
+    std::vector<at::Tensor> features = {average_rows(e, whole, keep), average_rows(h1, whole, keep),
+                                        average_rows(h2, whole, keep)};
+    if (options_.first > 0) {
+        features.push_back(average_rows(h2, plan_codon_sums(rows, options_.first), keep));
     }
     return at::cat(features, 1);
 }
 
-double CodonBranch::flops(double num_codons) const {
+double CodonEncoder::flops(double num_codons) const {
     const auto width = static_cast<double>(options_.width);
-    return 2.0 * num_codons * width * width *
-           static_cast<double>(options_.kernel_size * options_.layers);
+    return 2.0 * 2.0 * num_codons * width * width * static_cast<double>(options_.kernel);
 }
 
 }  // namespace flagen::models

@@ -13,13 +13,13 @@ namespace flagen::models {
                                         std::int64_t upstream_bp, std::int64_t downstream_bp);
 
 /// Features of the bases around a gene's 5' end: one-hot -> convolution of 11 bases, ReLU, dropout,
-/// convolution of 5, ReLU -> averages over equal bins: [G, filters * bins].
-class PromoterBranch : public torch::nn::Module {
+/// convolution of 5, ReLU -> averages over equal bins: [G, width * bins].
+class PromoterEncoder : public torch::nn::Module {
   public:
-    explicit PromoterBranch(const PromoterOptions& options);
+    explicit PromoterEncoder(const PromoterOptions& options);
 
     [[nodiscard]] at::Tensor forward(const at::Tensor& codes, const GeneQueries& queries);
-    [[nodiscard]] std::int64_t num_features() const { return options_.filters * options_.bins; }
+    [[nodiscard]] std::int64_t num_features() const { return options_.width * options_.bins; }
     [[nodiscard]] double flops_per_gene() const;
 
   private:

@@ -1,4 +1,4 @@
-#include "flagen/models/promoter_branch.h"
+#include "flagen/models/promoter_encoder.h"
 
 #include <torch/torch.h>
 
@@ -31,9 +31,8 @@ at::Tensor read_promoters(const at::Tensor& codes, const GeneQueries& queries,
         const std::int64_t origin = queries.window.const_data_ptr<std::int64_t>()[g] * seq_length;
         const bool forward = queries.strand.const_data_ptr<std::int64_t>()[g] > 0;
         reverse[static_cast<std::size_t>(g)] = forward ? 0 : 1;
-        const std::int64_t first = forward
-                                       ? queries.start_bp.const_data_ptr<std::int64_t>()[g]
-                                       : queries.end_bp.const_data_ptr<std::int64_t>()[g] - 1;
+        const std::int64_t first = forward ? queries.start_bp.const_data_ptr<std::int64_t>()[g]
+                                           : queries.end_bp.const_data_ptr<std::int64_t>()[g] - 1;
         for (std::int64_t i = -upstream_bp; i < downstream_bp; ++i, ++n) {
             const std::int64_t position = forward ? first + i : first - i;
             if (position >= 0 && position < seq_length) {
@@ -54,27 +53,26 @@ at::Tensor read_promoters(const at::Tensor& codes, const GeneQueries& queries,
     return at::where(on_device(reverse).unsqueeze(1), complemented, known);
 }
 
-PromoterBranch::PromoterBranch(const PromoterOptions& options) : options_(options) {
-    conv_0_ = register_module("conv_0", centred_conv(4, options.filters, kFirstKernel));
-    conv_1_ =
-        register_module("conv_1", centred_conv(options.filters, options.filters, kSecondKernel));
+PromoterEncoder::PromoterEncoder(const PromoterOptions& options) : options_(options) {
+    conv_0_ = register_module("conv_0", centred_conv(4, options.width, kFirstKernel));
+    conv_1_ = register_module("conv_1", centred_conv(options.width, options.width, kSecondKernel));
 }
 
-at::Tensor PromoterBranch::forward(const at::Tensor& codes, const GeneQueries& queries) {
+at::Tensor PromoterEncoder::forward(const at::Tensor& codes, const GeneQueries& queries) {
     const at::Tensor promoters =
         read_promoters(codes, queries, options_.upstream_bp, options_.downstream_bp);
     at::Tensor x = one_hot_bases(promoters, conv_0_->weight.scalar_type());
     x = at::relu(conv_0_->forward(x));
     x = at::dropout(x, options_.dropout, is_training());
-    x = at::relu(conv_1_->forward(x));  // [G, filters, bases]
+    x = at::relu(conv_1_->forward(x));  // [G, width, bases]
     return x.unflatten(2, {options_.bins, -1}).mean(3).flatten(1);
 }
 
-double PromoterBranch::flops_per_gene() const {
-    const auto filters = static_cast<double>(options_.filters);
+double PromoterEncoder::flops_per_gene() const {
+    const auto width = static_cast<double>(options_.width);
     const auto bases = static_cast<double>(options_.upstream_bp + options_.downstream_bp);
-    return 2.0 * bases * filters *
-           (4.0 * static_cast<double>(kFirstKernel) + filters * static_cast<double>(kSecondKernel));
+    return 2.0 * bases * width *
+           (4.0 * static_cast<double>(kFirstKernel) + width * static_cast<double>(kSecondKernel));
 }
 
 }  // namespace flagen::models

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "flagen/data/gene_targets.h"
+#include "flagen/data/window_dataset.h"
+#include "flagen/genomics/split_plan.h"
+#include "flagen/models/learning_rate.h"
+#include "flagen/models/model_config.h"
+#include "flagen/models/parameter_groups.h"
+
+namespace flagen {
+class JsonObject;
+}
+
+namespace flagen::apps {
+
+/// The genome of a run.
+struct GenomeConfig {
+    std::string fasta;                  ///< Plain or bgzip FASTA.
+    std::vector<std::string> circular;  ///< Names of circular contigs.
+    std::string alias;                  ///< Table of contig aliases, or empty.
+    bool allow_truncated = false;       ///< Accept bgzip without its end-of-file block.
+};
+
+/// The `data` section: what is read, and how the genome is divided.
+struct DataConfig {
+    GenomeConfig genome;
+    data::WindowDatasetConfig windows;
+    genomics::SplitDefinition splits;
+    data::GeneTargetsConfig genes;
+};
+
+/// The `train` section.
+struct TrainConfig {
+    std::int64_t batch_size = 1;     ///< Windows per step.
+    std::int64_t max_steps = 600;    ///< Optimiser steps of the whole run.
+    std::uint64_t seed = 0;          ///< Of parameters, dropout, order and augmentation.
+    std::string loss = "mse";        ///< mse | huber
+    double huber_delta = 1.0;        ///< Of loss huber, in units of the scaled target.
+    double deviation_weight = 1.0;   ///< Weight of a gene's deviations beside its mean.
+    double global_clipnorm = 1.0;    ///< Largest L2 norm of all gradients; 0 leaves them alone.
+    models::AdamWConfig adamw;
+    models::LearningRate learning_rate;
+    std::int64_t log_every_steps = 20;
+    std::int64_t valid_every_steps = 100;
+    std::int64_t checkpoint_every_steps = 100;
+    std::int64_t keep_checkpoints = 2;
+    std::int64_t patience = 0;  ///< Validations without a new best before stopping; 0: never stop.
+};
+
+/// The `predict` section: how genes are spread over windows.
+struct PredictConfig {
+    std::int64_t stride_bp = 262'144;
+    std::vector<std::int64_t> shifts_bp = {0};
+};
+
+/// A whole configuration: params.json with defaults filled in and the command line's changes.
+struct RunConfig {
+    DataConfig data;
+    models::ModelConfig model;
+    TrainConfig train;
+    PredictConfig predict;
+
+    /// Reads `path`, applies `overrides` ("train.seed=7"), and checks everything.
+    /// @throws UserError (kConfig) with all problems in one message.
+    [[nodiscard]] static RunConfig load(const std::string& path,
+                                        const std::vector<std::string>& overrides = {});
+
+    /// The configuration as JSON with every default, paths made absolute: reads back with load().
+    [[nodiscard]] std::string resolved_text() const;
+
+    /// SHA-256 of all that decides the numbers of a run; file paths are not in it.
+    [[nodiscard]] std::string digest() const;
+};
+
+}  // namespace flagen::apps

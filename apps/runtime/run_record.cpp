@@ -1,0 +1,74 @@
+#include "apps/runtime/run_record.h"
+
+#include <ATen/Parallel.h>
+
+#include <cstdlib>
+#include <ctime>
+
+#include "apps/runtime/build_info.h"
+#include "apps/runtime/gene_data.h"
+#include "flagen/atomic_file.h"
+#include "flagen/json_object.h"
+#include "flagen/sha256.h"
+
+namespace flagen::apps {
+
+InputDigests InputDigests::of(const DataConfig& config, const GeneData& data) {
+    return {data.reference->summary().md5, sha256_of_file(config.genes.matrix),
+            sha256_of_file(config.genes.annotation)};
+}
+
+std::string InputDigests::combined_with(const RunConfig& config) const {
+    return sha256_of(config.digest() + "\n" + genome_md5 + "\n" + matrix_sha256 + "\n" + annotation_sha256);
+}
+
+std::string quoted_command(const std::string& command, const std::vector<std::string>& arguments) {
+    std::string text = "flagen " + command;
+    for (const std::string& argument : arguments) {
+        const bool plain = !argument.empty() &&
+                           argument.find_first_of(" \t\n\"'\\$`&|;<>()*?[]{}!#~") == std::string::npos;
+        text += ' ';
+        if (plain) {
+            text += argument;
+            continue;
+        }
+        text += '\'';
+        for (const char c : argument) {
+            text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+        }
+        text += '\'';
+    }
+    return text;
+}
+
+std::string utc_now() {
+    std::time_t now = std::time(nullptr);
+    if (const char* fixed = std::getenv("SOURCE_DATE_EPOCH")) {
+        now = static_cast<std::time_t>(std::strtoll(fixed, nullptr, 10));
+    }
+    std::tm parts{};
+    gmtime_r(&now, &parts);
+    char text[32];
+    std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return text;
+}
+
+void write_run_record(const std::string& path, const std::string& command_line, const InputDigests& inputs) {
+    JsonObject root;
+    root.set("command_line", command_line);
+    root.set("started_utc", utc_now());
+    root.set("host", host_description());
+    root.set("threads", static_cast<std::int64_t>(at::get_num_threads()));
+    root.set("device", "cpu");
+    JsonObject versions = root.set_object("versions");
+    for (const auto& [name, version] : library_versions()) {
+        versions.set(name, version);
+    }
+    JsonObject digests = root.set_object("inputs");
+    digests.set("genome_md5", inputs.genome_md5);
+    digests.set("matrix_sha256", inputs.matrix_sha256);
+    digests.set("annotation_sha256", inputs.annotation_sha256);
+    write_file_atomically(path, root.dump(2) + "\n");
+}
+
+}  // namespace flagen::apps

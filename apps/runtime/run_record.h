@@ -1,0 +1,32 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "apps/options/run_config.h"
+
+namespace flagen::apps {
+
+struct GeneData;
+
+/// Checksums of what a run read.
+struct InputDigests {
+    std::string genome_md5;         ///< FastaSummary::md5
+    std::string matrix_sha256;      ///< of the expression table's file
+    std::string annotation_sha256;  ///< of the annotation's file
+
+    [[nodiscard]] static InputDigests of(const DataConfig& config, const GeneData& data);
+    /// One digest of configuration and inputs: a run resumes only where it is equal.
+    [[nodiscard]] std::string combined_with(const RunConfig& config) const;
+};
+
+/// "flagen train params.json ..." with arguments quoted where a shell needs it.
+[[nodiscard]] std::string quoted_command(const std::string& command, const std::vector<std::string>& arguments);
+
+/// Time in UTC as 2026-01-31T12:00:00Z; SOURCE_DATE_EPOCH replaces the clock for reproducible files.
+[[nodiscard]] std::string utc_now();
+
+/// Writes run.json: versions, git hash, host, command line, time, checksums of the inputs.
+void write_run_record(const std::string& path, const std::string& command_line, const InputDigests& inputs);
+
+}  // namespace flagen::apps

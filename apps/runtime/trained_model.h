@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "apps/options/run_config.h"
+#include "flagen/data/target_transform.h"
+#include "flagen/models/expression_model.h"
+
+namespace flagen::apps {
+
+/// Names of the small files that a checkpoint carries beside its tensors.
+inline constexpr const char* kConfigFile = "config.json";        ///< RunConfig::resolved_text()
+inline constexpr const char* kTransformFile = "transform.json";  ///< TargetTransform::to_json_text()
+inline constexpr const char* kSamplesFile = "samples.json";      ///< {"samples": [names in order]}
+
+/// A model with all that its predictions need to be understood.
+struct TrainedModel {
+    RunConfig config;
+    models::ExpressionModel model{nullptr};
+    data::TargetTransform transform;
+    std::vector<std::string> samples;
+    std::string checkpoint;    ///< Folder that it was read from.
+    std::string model_sha256;  ///< Of the weights' file.
+    std::int64_t step = 0;
+
+    /// Reads a checkpoint folder, or the best (else the newest) one of a run folder.
+    /// @throws UserError naming the folder and what is wrong with it.
+    [[nodiscard]] static TrainedModel load(const std::string& path, const std::vector<std::string>& overrides);
+};
+
+/// {"samples": [...]} for kSamplesFile.
+[[nodiscard]] std::string samples_to_json(const std::vector<std::string>& samples);
+
+}  // namespace flagen::apps

@@ -1,0 +1,70 @@
+"""Writes a small synthetic data set: FASTA, GFF3, expression table and a configuration that trains in seconds."""
+
+import json
+import os
+import random
+
+GENOME_BP = 40_000
+NUM_GENES = 60
+SAMPLES = ["glucose_1", "glucose_2", "acetate_1"]
+
+
+def reverse_complement(bases):
+    return bases[::-1].translate(str.maketrans("ACGT", "TGCA"))
+
+
+def write(folder, seed=1):
+    """Returns the path of the configuration. Expression follows the GC content of a gene, so a model can learn it."""
+    rng = random.Random(seed)
+    bases = [rng.choice("ACGT") for _ in range(GENOME_BP)]
+    genes = []
+    position = 300
+    for number in range(NUM_GENES):
+        length = 3 * rng.randint(50, 120)
+        strand = rng.choice("+-")
+        gc = rng.uniform(0.2, 0.8)
+        for i in range(position, position + length):
+            bases[i] = rng.choice("GC") if rng.random() < gc else rng.choice("AT")
+        genes.append((f"g{number:03d}", position, position + length, strand, gc))
+        position += length + rng.randint(150, 350)
+    assert position < GENOME_BP
+    with open(os.path.join(folder, "genome.fa"), "w") as out:
+        out.write(">chr\n")
+        text = "".join(bases)
+        out.writelines(text[i:i + 60] + "\n" for i in range(0, GENOME_BP, 60))
+    with open(os.path.join(folder, "genes.gff3"), "w") as out:
+        out.write("##gff-version 3\n")
+        for name, start, end, strand, _ in genes:
+            out.write(f"chr\ttest\tgene\t{start + 1}\t{end}\t.\t{strand}\t.\tID=gene-{name};locus_tag={name}\n")
+            out.write(f"chr\ttest\tCDS\t{start + 1}\t{end}\t.\t{strand}\t0\tID=cds-{name};Parent=gene-{name};locus_tag={name}\n")
+    with open(os.path.join(folder, "expression.csv"), "w") as out:
+        out.write("," + ",".join(SAMPLES) + "\n")
+        for name, _, _, _, gc in genes:
+            values = [10 * gc + shift + rng.gauss(0, 0.2) for shift in (0.0, 0.1, 1.0)]
+            out.write(name + "," + ",".join(f"{v:.4f}" for v in values) + "\n")
+
+    config = {
+        "data": {
+            "fasta": os.path.join(folder, "genome.fa"), "seq_length": 4096, "stride": 1024, "mutate_rate": 0.05,
+            "splits": {"test_regions": ["chr:8001-16000"], "valid_regions": ["chr:24001-32000"]},
+            "targets": [{
+                "kind": "genes", "matrix": os.path.join(folder, "expression.csv"),
+                "annotation": os.path.join(folder, "genes.gff3"), "feature": ["gene"], "gene_id": "locus_tag",
+                "coding_feature": ["CDS"], "coding_gene_id": "locus_tag", "value": "log2_tpm"}]},
+        "model": {
+            "trunk": [
+                {"name": "conv_dna", "filters": 8, "kernel_size": 9, "stride": 2, "norm_type": "batch",
+                 "activation": "relu"},
+                {"name": "conv_tower", "filters": [12, 16], "kernel_size": 5, "stride": 2, "norm_type": "batch",
+                 "activation": "relu"},
+                {"name": "linear_attn", "kind": "scalar", "heads": 2, "key": 8, "value": 8, "bidirectional": True,
+                 "dropout": 0.1}],
+            "heads": {"genes": {"hidden": 16, "token_dropout": 0.2}}},
+        "train": {"batch_size": 2, "max_steps": 40, "seed": 3, "log_every_steps": 5, "valid_every_steps": 10,
+                  "checkpoint_every_steps": 5,
+                  "learning_rate": {"kind": "warmup_cosine", "peak": 0.005, "warmup_steps": 5}},
+        "predict": {"stride": 2048, "shifts": [0, 8]}}
+    path = os.path.join(folder, "params.json")
+    with open(path, "w") as out:
+        json.dump(config, out, indent=1)
+    return path
