@@ -24,7 +24,8 @@ endif()
 set(FLAGEN_WARNINGS -Wall -Wextra -Wconversion -Wshadow=local -Werror)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 14)
     # False reports on inlined std::string operations: gcc bugs 105329 and 105651.
-    list(APPEND FLAGEN_WARNINGS -Wno-restrict)
+    list(APPEND FLAGEN_WARNINGS -Wno-restrict "$<$<CONFIG:Release>:-Wno-stringop-overflow>"
+        "$<$<CONFIG:Release>:-Wno-stringop-overread>")
 endif()
 set(FLAGEN_HARDENING -fstack-protector-strong)
 

@@ -3,6 +3,7 @@
 #include <boost/program_options.hpp>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "apps/command.h"
@@ -96,10 +97,13 @@ Window window_of(const Region& region, const ExtractOptions& options, std::int64
 void write_record(AtomicFile& file, const genomics::ReferenceGenome& reference, const Window& window,
                   std::int64_t line_width) {
     const auto sequence = genomics::fetch_window(reference, window);
-    std::string text = ">" + genomics::window_name(window) + "\n";
+    std::string text = ">";
+    text += genomics::window_name(window);
+    text += '\n';
     const auto width = static_cast<std::size_t>(line_width);
     for (std::size_t i = 0; i < sequence.bases.size(); i += width) {
-        text.append(sequence.bases, i, width).push_back('\n');
+        text += std::string_view(sequence.bases).substr(i, width);
+        text += '\n';
     }
     file.write(text);
 }

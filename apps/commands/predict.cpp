@@ -100,7 +100,10 @@ std::vector<data::PredictedGene> describe_genes(const GeneData& data, const std:
 std::string join(const std::vector<std::int64_t>& numbers) {
     std::string text;
     for (const std::int64_t number : numbers) {
-        text += (text.empty() ? "" : ",") + std::to_string(number);
+        if (!text.empty()) {
+            text += ',';
+        }
+        text += std::to_string(number);
     }
     return text;
 }

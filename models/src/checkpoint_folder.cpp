@@ -72,7 +72,7 @@ bool starts_with(const std::string& text, const std::string& prefix) {
 }
 
 FileRecord write_file(const std::string& path, const FileWriter& writer) {
-    AtomicFile file(path);
+    DurableFile file(path);
     Sha256 digest;
     FileRecord record;
     writer([&](const void* data, std::size_t num_bytes) {
@@ -80,7 +80,7 @@ FileRecord write_file(const std::string& path, const FileWriter& writer) {
         digest.update(data, num_bytes);
         record.num_bytes += num_bytes;
     });
-    file.publish();
+    file.close();
     record.sha256 = digest.hex();
     return record;
 }
@@ -168,12 +168,15 @@ std::string CheckpointFolder::publish(std::int64_t step,
                          "not a name for a file of a checkpoint: ", name);
             records[name] = write_file(temp + "/" + name, writer);
         }
-        write_file_atomically(temp + "/" + kManifestName, manifest_text(step, records));
+        const std::string manifest = manifest_text(step, records);
+        write_file(temp + "/" + kManifestName,
+                   [&](const ByteSink& sink) { sink(manifest.data(), manifest.size()); });
+        fsync_path(temp);
         check_owner();
         if (fs::exists(target)) {
             replace_existing(temp, target);
         } else {
-            publish_directory(temp, target);
+            rename_durably(temp, target);
         }
     } catch (...) {
         fs::remove_all(temp, ignored);
@@ -182,7 +185,7 @@ std::string CheckpointFolder::publish(std::int64_t step,
     valid_steps_.insert(step);
     own_steps_.insert(step);
     write_hint(kLatestName, step);
-    if (best_step && fs::exists(path_of(*best_step))) {
+    if (best_step && fs::exists(path_of(*best_step)) && hinted(kBestName) != path_of(*best_step)) {
         write_hint(kBestName, *best_step);
     }
     apply_retention(step, best_step);
@@ -213,7 +216,7 @@ void CheckpointFolder::replace_existing(const std::string& temp, const std::stri
     }
     if (!existing) {
         discard(target);
-        publish_directory(temp, target);
+        rename_durably(temp, target);
         return;
     }
     const std::string manifest = std::string("/") + kManifestName;
@@ -226,7 +229,6 @@ void CheckpointFolder::replace_existing(const std::string& temp, const std::stri
         throw FencedError("another run has published other content for this step: " + target +
                           "; move it away, or resume from it");
     }
-    fsync_path(temp);
     if (::renameat2(AT_FDCWD, temp.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) {
         fsync_path(folder_);
         discard(temp);
@@ -235,7 +237,7 @@ void CheckpointFolder::replace_existing(const std::string& temp, const std::stri
     // Without the exchange this step is missing for an instant; an older checkpoint is always
     // there.
     discard(target);
-    publish_directory(temp, target);
+    rename_durably(temp, target);
 }
 
 void CheckpointFolder::discard(const std::string& path) const {

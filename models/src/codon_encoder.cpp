@@ -53,6 +53,20 @@ at::Tensor average_rows(const at::Tensor& x, RowSums sums, const at::Tensor& kee
     return sum_rows(x, sums) / kept.clamp_min(1.0);
 }
 
+/// The convolution of LibTorch's conv1d over rows [N, C] with zeros beyond both ends: one matrix
+/// product a tap, because rows would have to be transposed and back for conv1d.
+at::Tensor convolve_rows(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+    const std::int64_t num_rows = x.size(0);
+    const std::int64_t kernel = weight.size(2);
+    const at::Tensor padded = at::constant_pad_nd(x, {0, 0, kernel / 2, kernel / 2});
+    const at::Tensor taps = weight.permute({2, 1, 0}).contiguous();  // [kernel, in, out]
+    at::Tensor y = at::addmm(bias, padded.narrow(0, 0, num_rows), taps[0]);
+    for (std::int64_t tap = 1; tap < kernel; ++tap) {
+        y = at::addmm(y, padded.narrow(0, tap, num_rows), taps[tap]);
+    }
+    return y;
+}
+
 }  // namespace
 
 CodonRows plan_codons(const GeneQueries& queries, std::int64_t seq_length, std::int64_t max_codons,
@@ -126,8 +140,8 @@ at::Tensor CodonEncoder::forward(const at::Tensor& codes, const GeneQueries& que
     }
     const auto convolve = [&](torch::nn::Conv1d& conv, const at::Tensor& x) {
         // Padding rows back to zero, or the convolution would carry one gene into the next.
-        const at::Tensor masked = (x * is_codon.unsqueeze(1)).t().unsqueeze(0);  // [1, width, N]
-        return at::gelu(conv->forward(masked)).squeeze(0).t().contiguous().to(dtype);
+        const at::Tensor masked = x * is_codon.unsqueeze(1);
+        return at::gelu(convolve_rows(masked, conv->weight, conv->bias)).to(dtype);
     };
     const RowSums whole = plan_codon_sums(rows, options_.max_codons);
     const at::Tensor e = at::embedding(embedding_, read_codons(codes, rows));  // [N, width]

@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include "block_spec.h"
+#include "random_dropout.h"
 
 namespace flagen::models {
 
@@ -50,7 +51,8 @@ ConvTower::ConvTower(const ConvTowerOptions& options, const StreamShape& input)
     const bool bias = options.norm == NormType::kNone;
     std::int64_t in = input.num_channels;
     for (const std::int64_t out : options.filters) {
-        const std::string suffix = "_" + std::to_string(stages_.size());
+        std::string suffix = "_";
+        suffix += std::to_string(stages_.size());
         Stage stage;
         stage.conv = register_module(
             "conv" + suffix, make_strided_conv(in, out, options.kernel_size, options.stride, bias));
@@ -78,7 +80,7 @@ at::Tensor ConvTower::forward(const at::Tensor& x) {
                              options_.activation);
         }
         if (options_.dropout > 0.0) {
-            y = at::dropout(y, options_.dropout, is_training());
+            y = random_dropout(y, options_.dropout, is_training());
         }
     }
     return y;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "option_table.h"
+#include "random_dropout.h"
 
 namespace flagen::models {
 
@@ -45,7 +46,7 @@ at::Tensor FeedForward::forward(const at::Tensor& x) {
             break;
     }
     if (options_.dropout > 0.0) {
-        h = at::dropout(h, options_.dropout, is_training());
+        h = random_dropout(h, options_.dropout, is_training());
     }
     return down_proj_->forward(h);
 }

@@ -6,6 +6,7 @@
 
 #include "flagen/error.h"
 #include "flagen/models/gene_pooling.h"
+#include "random_dropout.h"
 
 namespace flagen::models {
 namespace {
@@ -58,7 +59,7 @@ at::Tensor GeneHead::drop_tokens(const at::Tensor& tokens) const {
         return wide;
     }
     const at::Tensor ones = at::ones({wide.size(0), wide.size(1), 1}, wide.options());
-    return wide * at::dropout(ones, config_.token_dropout, /*train=*/true);
+    return wide * random_dropout(ones, config_.token_dropout, /*train=*/true);
 }
 
 at::Tensor GeneHead::features(const TrunkOutput& trunk, const at::Tensor& codes,
@@ -95,11 +96,11 @@ at::Tensor GeneHead::forward(const TrunkOutput& trunk, const at::Tensor& codes,
         return at::zeros({0, num_samples_}, sample_mean_.options());
     }
     at::Tensor f = norm_->forward(features(trunk, codes, queries));
-    f = at::dropout(f, config_.dropout, is_training());
+    f = random_dropout(f, config_.dropout, is_training());
     at::Tensor out = linear_->forward(f);
     if (hidden_) {
         const at::Tensor h = at::gelu(hidden_->forward(f));
-        out = out + hidden_out_->forward(at::dropout(h, config_.hidden_dropout, is_training()));
+        out = out + hidden_out_->forward(random_dropout(h, config_.hidden_dropout, is_training()));
     }
     out = widen(out);
     const at::Tensor mean = out.narrow(1, 0, 1);

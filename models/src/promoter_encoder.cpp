@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "flagen/models/conv_dna.h"
+#include "random_dropout.h"
 
 namespace flagen::models {
 namespace {
@@ -63,7 +64,7 @@ at::Tensor PromoterEncoder::forward(const at::Tensor& codes, const GeneQueries& 
         read_promoters(codes, queries, options_.upstream_bp, options_.downstream_bp);
     at::Tensor x = one_hot_bases(promoters, conv_0_->weight.scalar_type());
     x = at::relu(conv_0_->forward(x));
-    x = at::dropout(x, options_.dropout, is_training());
+    x = random_dropout(x, options_.dropout, is_training());
     x = at::relu(conv_1_->forward(x));  // [G, width, bases]
     return x.unflatten(2, {options_.bins, -1}).mean(3).flatten(1);
 }

@@ -5,6 +5,7 @@
 #include "activation_checkpoint.h"
 #include "block_spec.h"
 #include "flagen/models/linear_mixer.h"
+#include "random_dropout.h"
 
 namespace flagen::models {
 
@@ -100,7 +101,7 @@ at::Tensor ResidualBlock::run_branches(at::Tensor x) {
     for (const Branch& branch : branches_) {
         at::Tensor y = branch.layer->forward(branch.norm->forward(x));
         if (options_.dropout > 0.0) {
-            y = at::dropout(y, options_.dropout, is_training());
+            y = random_dropout(y, options_.dropout, is_training());
         }
         x = x + y;
     }

@@ -35,36 +35,25 @@ std::string parent_of(const std::string& path) {
     return parent.empty() ? "." : parent.string();
 }
 
-void rename_or_throw(const std::string& from, const std::string& to) {
-    if (std::rename(from.c_str(), to.c_str()) != 0) {
-        throw_error("cannot publish: ", to, ": ", std::strerror(errno));
-    }
-}
-
 }  // namespace
 
-AtomicFile::AtomicFile(std::string path)
-    : path_(std::move(path)), part_path_(path_ + ".part-" + std::to_string(::getpid())) {
-    // A part of the same name is from a dead process that had our number, as in containers.
-    descriptor_ =
-        ::open(part_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+DurableFile::DurableFile(std::string path)
+    : path_(std::move(path)),
+      descriptor_(
+          ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666)) {
     if (descriptor_ < 0) {
-        throw_user_error(UserFault::kConfig, "cannot create: ", part_path_, ": ",
-                         std::strerror(errno));
+        throw_user_error(UserFault::kConfig, "cannot create: ", path_, ": ", std::strerror(errno));
     }
 }
 
-AtomicFile::~AtomicFile() {
+DurableFile::~DurableFile() {
     if (descriptor_ >= 0) {
         ::close(descriptor_);
     }
-    if (!published_) {
-        ::unlink(part_path_.c_str());
-    }
 }
 
-void AtomicFile::write(const void* data, std::size_t num_bytes) {
-    FLAGEN_CHECK(descriptor_ >= 0, "already published: ", path_);
+void DurableFile::write(const void* data, std::size_t num_bytes) {
+    FLAGEN_CHECK(descriptor_ >= 0, "already closed: ", path_);
     const char* next = static_cast<const char*>(data);
     while (num_bytes > 0) {
         const ssize_t written = ::write(descriptor_, next, num_bytes);
@@ -79,18 +68,30 @@ void AtomicFile::write(const void* data, std::size_t num_bytes) {
     }
 }
 
-void AtomicFile::publish() {
-    FLAGEN_CHECK(descriptor_ >= 0, "already published: ", path_);
+void DurableFile::close() {
+    FLAGEN_CHECK(descriptor_ >= 0, "already closed: ", path_);
     if (::fsync(descriptor_) != 0) {
         throw_error("cannot flush to the disk: ", path_, ": ", std::strerror(errno));
     }
-    // A full disk or quota may show only here.
     if (::close(std::exchange(descriptor_, -1)) != 0) {
         throw_error("cannot close: ", path_, ": ", std::strerror(errno));
     }
-    rename_or_throw(part_path_, path_);
+}
+
+// A part of the same name is from a dead process that had our number, as happens in containers.
+AtomicFile::AtomicFile(std::string path)
+    : path_(std::move(path)), part_(path_ + ".part-" + std::to_string(::getpid())) {}
+
+AtomicFile::~AtomicFile() {
+    if (!published_) {
+        ::unlink(part_.path().c_str());
+    }
+}
+
+void AtomicFile::publish() {
+    part_.close();
+    rename_durably(part_.path(), path_);
     published_ = true;
-    fsync_path(parent_of(path_));
 }
 
 void write_file_atomically(const std::string& path, std::string_view contents) {
@@ -137,13 +138,19 @@ void fsync_path(const std::string& path) {
     }
 }
 
+void rename_durably(const std::string& from, const std::string& to) {
+    if (std::rename(from.c_str(), to.c_str()) != 0) {
+        throw_error("cannot publish: ", to, ": ", std::strerror(errno));
+    }
+    fsync_path(parent_of(to));
+}
+
 void publish_directory(const std::string& temp_dir, const std::string& final_dir) {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(temp_dir)) {
         fsync_path(entry.path().string());
     }
     fsync_path(temp_dir);
-    rename_or_throw(temp_dir, final_dir);
-    fsync_path(parent_of(final_dir));
+    rename_durably(temp_dir, final_dir);
 }
 
 }  // namespace flagen
