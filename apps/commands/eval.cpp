@@ -55,13 +55,14 @@ int run_eval(const std::vector<std::string>& arguments) {
     for (std::string name; std::getline(names, name, ',');) {
         splits.push_back(name);
     }
-    const auto rows = evaluate(data, predictions, splits, !no_baselines);
-    std::fputs(evaluation_table(rows, config.data.genes.value).c_str(), stdout);
+    const EvaluationScale scale = EvaluationScale::of(config.data.genes);
+    const auto rows = evaluate(data, predictions, scale, splits, !no_baselines);
+    std::fputs(evaluation_table(rows, scale.name).c_str(), stdout);
     if (!out.empty()) {
         if (fs::path(out).has_parent_path()) {
             fs::create_directories(fs::path(out).parent_path());
         }
-        write_file_atomically(out, evaluation_json(rows, config.data.genes.value, predictions));
+        write_file_atomically(out, evaluation_json(rows, scale.name, predictions));
     }
     return kExitOk;
 }

@@ -91,7 +91,7 @@ std::vector<data::PredictedGene> describe_genes(const GeneData& data, const std:
         const auto& span = data.targets.spans[row];
         const auto& assignment = prediction.assignments[i];
         genes.push_back({span.id, genomics::split_name(data.splits[row]), span.contig,
-                         static_cast<char>(span.strand), span.start_bp, span.end_bp, assignment.window_start_bp,
+                         genomics::strand_symbol(span.strand), span.start_bp, span.end_bp, assignment.window_start_bp,
                          assignment.status});
     }
     return genes;

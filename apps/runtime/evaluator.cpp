@@ -11,6 +11,7 @@
 #include "apps/runtime/gene_data.h"
 #include "apps/runtime/kmer_ridge.h"
 #include "flagen/data/prediction_store.h"
+#include "flagen/data/target_transform.h"
 #include "flagen/error.h"
 #include "flagen/json_object.h"
 
@@ -83,11 +84,23 @@ std::string cell(double value) {
 
 }  // namespace
 
+EvaluationScale EvaluationScale::of(const data::GeneTargetsConfig& config) {
+    if (config.transform.rfind("log2p1", 0) == 0) {
+        return {"log2p1", "log2(" + config.value + " + 1)"};
+    }
+    return {"none", config.value};
+}
+
+at::Tensor EvaluationScale::apply(const at::Tensor& values, const std::vector<std::string>& samples) const {
+    return data::TargetTransform::fit(transform, values, {}, samples).apply(values);
+}
+
 std::vector<EvaluationRow> evaluate(const GeneData& data, const data::GenePredictions& predictions,
-                                    const std::vector<std::string>& splits, bool with_baselines) {
-    const at::Tensor& measured = data.targets.values;
+                                    const EvaluationScale& scale, const std::vector<std::string>& splits,
+                                    bool with_baselines) {
+    const at::Tensor measured = scale.apply(data.targets.values, data.targets.samples);
     std::vector<std::pair<std::string, at::Tensor>> predictors;
-    predictors.emplace_back("model", align_predictions(data, predictions));
+    predictors.emplace_back("model", scale.apply(align_predictions(data, predictions), data.targets.samples));
     if (with_baselines) {
         const auto train_rows = data.rows(genomics::Split::kTrain);
         predictors.emplace_back("training mean", training_mean(measured, train_rows));

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <string>
 #include <vector>
 
@@ -7,7 +9,8 @@
 
 namespace flagen::data {
 struct GenePredictions;
-}
+struct GeneTargetsConfig;
+}  // namespace flagen::data
 
 namespace flagen::apps {
 
@@ -20,12 +23,25 @@ struct EvaluationRow {
     models::ExpressionScores scores;
 };
 
+/// The scale on which expression is compared: logarithms where the model's targets are logarithms,
+/// else as measured. z-scores are taken back: they would hide how samples differ.
+struct EvaluationScale {
+    std::string transform;  ///< "none" or "log2p1", as TargetTransform names it.
+    std::string name;       ///< For people: "log2_tpm", "log2(counts + 1)".
+
+    [[nodiscard]] static EvaluationScale of(const data::GeneTargetsConfig& config);
+    /// Measured values, or predictions on the measured scale, [G, S], on this scale.
+    [[nodiscard]] at::Tensor apply(const at::Tensor& values, const std::vector<std::string>& samples) const;
+};
+
 /// Scores predictions, and two baselines fitted here, against the measured expression.
 ///
 /// @param predictions on the measured scale, of genes of `data`
+/// @param scale       on which everything is compared and the baselines are fitted
 /// @param splits      "valid", "test", ...: genes that are wholly in that split
 /// @throws UserError if a gene or the samples of the predictions are not those of `data`.
 [[nodiscard]] std::vector<EvaluationRow> evaluate(const GeneData& data, const data::GenePredictions& predictions,
+                                                  const EvaluationScale& scale,
                                                   const std::vector<std::string>& splits, bool with_baselines);
 
 /// eval.json: every number with its split, predictor and scale.

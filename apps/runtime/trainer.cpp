@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "apps/exit_code.h"
+#include "apps/runtime/evaluator.h"
 #include "apps/runtime/gene_data.h"
 #include "apps/runtime/metrics_log.h"
 #include "apps/runtime/predictor.h"
@@ -281,7 +282,10 @@ void Trainer::validate() {
     evaluation.stride_bp = config_.predict.stride_bp;
     evaluation.margin_bp = config_.data.windows.margin_bp;
     const auto predicted = predict_genes(model_, data_->reference, data_->targets.spans, rows, evaluation);
-    const at::Tensor values = transform_.invert(predicted.values).contiguous();
+    const auto scale = EvaluationScale::of(config_.data.genes);
+    const at::Tensor values =
+        scale.apply(transform_.invert(predicted.values), data_->targets.samples).contiguous();
+    const at::Tensor measured = scale.apply(data_->targets.values, data_->targets.samples).contiguous();
     models::ExpressionMetrics metrics(data_->targets.num_samples());
     const auto num_samples = static_cast<std::size_t>(data_->targets.num_samples());
     for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -289,8 +293,7 @@ void Trainer::validate() {
             continue;
         }
         metrics.add(std::span(values.const_data_ptr<float>() + i * num_samples, num_samples),
-                    std::span(data_->targets.values.const_data_ptr<float>() +
-                                  static_cast<std::size_t>(rows[i]) * num_samples,
+                    std::span(measured.const_data_ptr<float>() + static_cast<std::size_t>(rows[i]) * num_samples,
                               num_samples));
     }
     const auto scores = metrics.scores();

@@ -187,10 +187,11 @@ Timing time_repeats(double seconds, const std::function<void()>& pass) {
 
 void print_row(const std::string& op, const char* pass, std::int64_t num_tokens,
                const Timing& timing) {
+    const double us_per_token = 1e3 * timing.min() / static_cast<double>(num_tokens);
     std::cout << op << '\t' << pass << '\t' << num_tokens << '\t' << kHeads << '\t' << kWidth
               << '\t' << at::get_num_threads() << '\t' << timing.min() << '\t' << timing.median()
-              << '\t' << 1e3 * timing.min() / static_cast<double>(num_tokens) << '\t'
-              << timing.ms.size() << std::endl;
+              << '\t' << timing.min_cpu_ms << '\t' << us_per_token << '\t' << timing.ms.size()
+              << std::endl;
 }
 
 void measure(const std::string& op, std::int64_t num_tokens, const Workload& work, double seconds) {

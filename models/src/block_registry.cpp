@@ -33,8 +33,6 @@ const char* layout_name(Layout layout) {
     switch (layout) {
         case Layout::kCodes:
             return "base codes";
-        case Layout::kChannels:
-            return "convolution channels";
         case Layout::kTokens:
             return "tokens";
     }
@@ -72,12 +70,6 @@ void require_layout(const StreamShape& input, Layout layout, JsonObject& json) {
         json.add_problem("name",
                          detail::concatenate("needs ", layout_name(layout), ", but receives ",
                                              layout_name(input.layout), " from the block before"));
-    }
-}
-
-void require_token_layout(const StreamShape& input, JsonObject& json) {
-    if (input.layout == Layout::kCodes) {
-        require_layout(input, Layout::kTokens, json);
     }
 }
 

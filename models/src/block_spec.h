@@ -49,7 +49,6 @@ std::shared_ptr<const BlockSpec> parse_spec(JsonObject& json) {
 
 /// Problems that several blocks can have.
 void require_layout(const StreamShape& input, Layout layout, JsonObject& json);
-void require_token_layout(const StreamShape& input, JsonObject& json);
 bool require_strided_conv(std::int64_t kernel, std::int64_t stride, std::int64_t num_tokens,
                           JsonObject& json);
 void require_divides(std::int64_t part, const std::string& key, std::int64_t whole,

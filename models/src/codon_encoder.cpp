@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "flagen/models/gene_pooling.h"
+#include "strided_conv.h"
 
 namespace flagen::models {
 namespace {
@@ -51,20 +52,6 @@ at::Tensor average_rows(const at::Tensor& x, RowSums sums, const at::Tensor& kee
     const at::Tensor kept =
         sum_rows(keep.unsqueeze(1), {sums.row, at::ones_like(sums.weight), sums.offset});
     return sum_rows(x, sums) / kept.clamp_min(1.0);
-}
-
-/// The convolution of LibTorch's conv1d over rows [N, C] with zeros beyond both ends: one matrix
-/// product a tap, because rows would have to be transposed and back for conv1d.
-at::Tensor convolve_rows(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-    const std::int64_t num_rows = x.size(0);
-    const std::int64_t kernel = weight.size(2);
-    const at::Tensor padded = at::constant_pad_nd(x, {0, 0, kernel / 2, kernel / 2});
-    const at::Tensor taps = weight.permute({2, 1, 0}).contiguous();  // [kernel, in, out]
-    at::Tensor y = at::addmm(bias, padded.narrow(0, 0, num_rows), taps[0]);
-    for (std::int64_t tap = 1; tap < kernel; ++tap) {
-        y = at::addmm(y, padded.narrow(0, tap, num_rows), taps[tap]);
-    }
-    return y;
 }
 
 }  // namespace
@@ -141,7 +128,9 @@ at::Tensor CodonEncoder::forward(const at::Tensor& codes, const GeneQueries& que
     const auto convolve = [&](torch::nn::Conv1d& conv, const at::Tensor& x) {
         // Padding rows back to zero, or the convolution would carry one gene into the next.
         const at::Tensor masked = x * is_codon.unsqueeze(1);
-        return at::gelu(convolve_rows(masked, conv->weight, conv->bias)).to(dtype);
+        return at::gelu(strided_conv(masked.unsqueeze(0), conv->weight, conv->bias, 1))
+            .squeeze(0)
+            .to(dtype);
     };
     const RowSums whole = plan_codon_sums(rows, options_.max_codons);
     const at::Tensor e = at::embedding(embedding_, read_codons(codes, rows));  // [N, width]

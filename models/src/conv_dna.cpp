@@ -10,8 +10,8 @@ namespace flagen::models {
 at::Tensor one_hot_bases(const at::Tensor& codes, at::ScalarType dtype) {
     FLAGEN_CHECK(codes.dim() == 2 && codes.scalar_type() == at::kByte,
                  "base codes are uint8 [B, L], found ", codes.scalar_type(), " ", codes.sizes());
-    const at::Tensor letters = at::arange(4, codes.options()).view({1, 4, 1});
-    return codes.unsqueeze(1).eq(letters).to(dtype);
+    const at::Tensor letters = at::arange(4, codes.options()).view({1, 1, 4});
+    return codes.unsqueeze(2).eq(letters).to(dtype);
 }
 
 void ConvDnaOptions::bind(OptionTable& table) {
@@ -29,20 +29,21 @@ void ConvDnaOptions::check(const StreamShape& input, JsonObject& json) const {
 }
 
 StreamShape ConvDnaOptions::output_shape(const StreamShape& input) const {
-    return {Layout::kChannels, input.num_tokens / stride, filters, input.bp_per_token * stride};
+    return {Layout::kTokens, input.num_tokens / stride, filters, input.bp_per_token * stride};
 }
 
 ConvDna::ConvDna(const ConvDnaOptions& options, const StreamShape& input)
     : TrunkBlock(input, options.output_shape(input)), options_(options) {
     conv_ = register_module("conv", make_strided_conv(4, options.filters, options.kernel_size,
                                                       options.stride, options.use_bias));
-    norm_ = register_module(
-        "norm", std::make_shared<NormLayer>(options.norm, Layout::kChannels, options.filters));
+    norm_ = register_module("norm", std::make_shared<NormLayer>(options.norm, options.filters));
 }
 
 at::Tensor ConvDna::forward(const at::Tensor& codes) {
-    const at::Tensor bases = one_hot_bases(codes, conv_->weight.scalar_type());  // [B, 4, L]
-    return activate(norm_->forward(conv_->forward(bases)), options_.activation);
+    const at::Tensor bases = one_hot_bases(codes, conv_->weight.scalar_type());  // [B, L, 4]
+    return activate(
+        norm_->forward(strided_conv(bases, conv_->weight, conv_->bias, options_.stride)),
+        options_.activation);
 }
 
 StageCost ConvDna::cost() const {

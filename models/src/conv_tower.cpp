@@ -18,7 +18,7 @@ void ConvTowerOptions::bind(OptionTable& table) {
 }
 
 void ConvTowerOptions::check(const StreamShape& input, JsonObject& json) const {
-    require_layout(input, Layout::kChannels, json);
+    require_layout(input, Layout::kTokens, json);
     if (filters.empty()) {
         json.add_problem("filters", "needs one entry a stage, found none");
     }
@@ -42,7 +42,7 @@ StreamShape ConvTowerOptions::output_shape(const StreamShape& input) const {
         shape.bp_per_token *= stride;
         shape.num_channels = channels;
     }
-    shape.layout = Layout::kChannels;
+    shape.layout = Layout::kTokens;
     return shape;
 }
 
@@ -56,15 +56,14 @@ ConvTower::ConvTower(const ConvTowerOptions& options, const StreamShape& input)
         Stage stage;
         stage.conv = register_module(
             "conv" + suffix, make_strided_conv(in, out, options.kernel_size, options.stride, bias));
-        stage.norm = register_module(
-            "norm" + suffix, std::make_shared<NormLayer>(options.norm, Layout::kChannels, out));
+        stage.norm =
+            register_module("norm" + suffix, std::make_shared<NormLayer>(options.norm, out));
         if (options.residual) {
             stage.residual_conv =
                 register_module("residual_conv" + suffix,
                                 make_strided_conv(out, out, options.kernel_size, 1, bias));
-            stage.residual_norm =
-                register_module("residual_norm" + suffix,
-                                std::make_shared<NormLayer>(options.norm, Layout::kChannels, out));
+            stage.residual_norm = register_module("residual_norm" + suffix,
+                                                  std::make_shared<NormLayer>(options.norm, out));
         }
         stages_.push_back(std::move(stage));
         in = out;
@@ -74,9 +73,12 @@ ConvTower::ConvTower(const ConvTowerOptions& options, const StreamShape& input)
 at::Tensor ConvTower::forward(const at::Tensor& x) {
     at::Tensor y = x;
     for (Stage& stage : stages_) {
-        y = activate(stage.norm->forward(stage.conv->forward(y)), options_.activation);
+        y = activate(stage.norm->forward(
+                         strided_conv(y, stage.conv->weight, stage.conv->bias, options_.stride)),
+                     options_.activation);
         if (options_.residual) {
-            y = y + activate(stage.residual_norm->forward(stage.residual_conv->forward(y)),
+            y = y + activate(stage.residual_norm->forward(strided_conv(
+                                 y, stage.residual_conv->weight, stage.residual_conv->bias, 1)),
                              options_.activation);
         }
         if (options_.dropout > 0.0) {

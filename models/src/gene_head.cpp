@@ -39,8 +39,7 @@ GeneHead::GeneHead(const GeneHeadConfig& config, const StreamShape& tokens,
         num_features_ += promoter_->num_features();
     }
     num_features_ += config.log_length ? 2 : 0;
-    norm_ = register_module(
-        "norm", std::make_shared<NormLayer>(NormType::kLayer, Layout::kTokens, num_features_));
+    norm_ = register_module("norm", std::make_shared<NormLayer>(NormType::kLayer, num_features_));
     linear_ = register_module("linear", torch::nn::Linear(num_features_, 1 + num_samples));
     torch::nn::init::normal_(linear_->weight, 0.0, kLinearStart);
     if (config.hidden > 0) {

@@ -21,8 +21,8 @@ LinearMixer::LinearMixer(const LinearMixerOptions& options, std::int64_t num_cha
             "reverse_scan",
             std::make_shared<DirectionalScan>(options, num_channels, ScanDirection::kReverse));
     }
-    output_norm_ = register_module(
-        "output_norm", std::make_shared<NormLayer>(NormType::kRms, Layout::kTokens, options.value));
+    output_norm_ =
+        register_module("output_norm", std::make_shared<NormLayer>(NormType::kRms, options.value));
     if (options.output_gate) {
         gate_proj_ = register_module(
             "gate_proj",

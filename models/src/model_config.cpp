@@ -94,7 +94,7 @@ StreamShape ModelConfig::trunk_shape() const {
             shape = block.spec->output_shape(shape);
         }
     }
-    return as_tokens(shape);
+    return shape;
 }
 
 }  // namespace flagen::models

@@ -35,12 +35,12 @@ const std::vector<std::pair<Activation, std::string>>& activation_names() {
     return names;
 }
 
-at::Tensor activate(at::Tensor x, Activation activation) {
+at::Tensor activate(const at::Tensor& x, Activation activation) {
     switch (activation) {
         case Activation::kNone:
             return x;
         case Activation::kRelu:
-            return x.relu_();
+            return at::relu(x);
         case Activation::kGelu:
             return at::gelu(x);
         case Activation::kSilu:
@@ -49,10 +49,8 @@ at::Tensor activate(at::Tensor x, Activation activation) {
     throw_error("unknown activation");
 }
 
-NormLayer::NormLayer(NormType type, Layout layout, std::int64_t num_channels)
-    : type_(type), layout_(layout), num_channels_(num_channels) {
-    FLAGEN_CHECK(type != NormType::kBatch || layout == Layout::kChannels,
-                 "batch norm needs channels first");
+NormLayer::NormLayer(NormType type, std::int64_t num_channels)
+    : type_(type), num_channels_(num_channels) {
     if (type == NormType::kNone) {
         return;
     }
@@ -66,27 +64,25 @@ NormLayer::NormLayer(NormType type, Layout layout, std::int64_t num_channels)
     }
 }
 
-at::Tensor NormLayer::normalise_last_dim(const at::Tensor& x) const {
-    const bool is_double = x.scalar_type() == at::kDouble;
-    const at::Tensor wide = is_double ? x : x.to(at::kFloat);
-    const at::Tensor y = type_ == NormType::kLayer
-                             ? at::layer_norm(wide, {num_channels_}, weight_, bias_, kEpsilon)
-                             : at::rms_norm(wide, {num_channels_}, weight_, kEpsilon);
-    return y.to(x.scalar_type());
-}
-
 at::Tensor NormLayer::forward(const at::Tensor& x) {
-    if (type_ == NormType::kNone) {
-        return x;
+    const at::Tensor wide = x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
+    at::Tensor y;
+    switch (type_) {
+        case NormType::kNone:
+            return x;
+        case NormType::kBatch:
+            y = at::batch_norm(wide.flatten(0, -2), weight_, bias_, running_mean_, running_var_,
+                               is_training(), kBatchMomentum, kEpsilon, /*cudnn_enabled=*/true)
+                    .view_as(x);
+            break;
+        case NormType::kLayer:
+            y = at::layer_norm(wide, {num_channels_}, weight_, bias_, kEpsilon);
+            break;
+        case NormType::kRms:
+            y = at::rms_norm(wide, {num_channels_}, weight_, kEpsilon);
+            break;
     }
-    if (type_ == NormType::kBatch) {
-        return at::batch_norm(x, weight_, bias_, running_mean_, running_var_, is_training(),
-                              kBatchMomentum, kEpsilon, /*cudnn_enabled=*/true);
-    }
-    if (layout_ == Layout::kChannels) {
-        return normalise_last_dim(x.transpose(1, 2)).transpose(1, 2).contiguous();
-    }
-    return normalise_last_dim(x);
+    return y.to(x.scalar_type());
 }
 
 }  // namespace flagen::models

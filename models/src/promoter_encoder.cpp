@@ -62,7 +62,7 @@ PromoterEncoder::PromoterEncoder(const PromoterOptions& options) : options_(opti
 at::Tensor PromoterEncoder::forward(const at::Tensor& codes, const GeneQueries& queries) {
     const at::Tensor promoters =
         read_promoters(codes, queries, options_.upstream_bp, options_.downstream_bp);
-    at::Tensor x = one_hot_bases(promoters, conv_0_->weight.scalar_type());
+    at::Tensor x = one_hot_bases(promoters, conv_0_->weight.scalar_type()).transpose(1, 2);
     x = at::relu(conv_0_->forward(x));
     x = random_dropout(x, options_.dropout, is_training());
     x = at::relu(conv_1_->forward(x));  // [G, width, bases]

@@ -23,13 +23,11 @@ void LinearAttnBlockOptions::bind(OptionTable& table) {
 }
 
 void LinearAttnBlockOptions::check(const StreamShape& input, JsonObject& json) const {
-    require_token_layout(input, json);
+    require_layout(input, Layout::kTokens, json);
     mixer.check(input.num_channels, json);
 }
 
-StreamShape LinearAttnBlockOptions::output_shape(const StreamShape& input) const {
-    return as_tokens(input);
-}
+StreamShape LinearAttnBlockOptions::output_shape(const StreamShape& input) const { return input; }
 
 void SoftmaxAttnBlockOptions::bind(OptionTable& table) {
     mixer.bind(table);
@@ -39,13 +37,11 @@ void SoftmaxAttnBlockOptions::bind(OptionTable& table) {
 }
 
 void SoftmaxAttnBlockOptions::check(const StreamShape& input, JsonObject& json) const {
-    require_token_layout(input, json);
+    require_layout(input, Layout::kTokens, json);
     mixer.check(input.num_channels, json);
 }
 
-StreamShape SoftmaxAttnBlockOptions::output_shape(const StreamShape& input) const {
-    return as_tokens(input);
-}
+StreamShape SoftmaxAttnBlockOptions::output_shape(const StreamShape& input) const { return input; }
 
 void FeedForwardBlockOptions::bind(OptionTable& table) {
     feed_forward.bind(table);
@@ -55,38 +51,35 @@ void FeedForwardBlockOptions::bind(OptionTable& table) {
 }
 
 void FeedForwardBlockOptions::check(const StreamShape& input, JsonObject& json) const {
-    require_token_layout(input, json);
+    require_layout(input, Layout::kTokens, json);
     if (feed_forward.expansion == 0.0) {
         json.add_problem("expansion", "found 0: a feed_forward block needs hidden units");
     }
 }
 
-StreamShape FeedForwardBlockOptions::output_shape(const StreamShape& input) const {
-    return as_tokens(input);
-}
+StreamShape FeedForwardBlockOptions::output_shape(const StreamShape& input) const { return input; }
 
 ResidualBlock::ResidualBlock(const LinearAttnBlockOptions& options, const StreamShape& input)
-    : TrunkBlock(as_tokens(input), as_tokens(input)), options_(options.residual) {
+    : TrunkBlock(input, input), options_(options.residual) {
     add_branch("mixer", std::make_shared<LinearMixer>(options.mixer, input.num_channels));
     add_feed_forward(options.feed_forward);
 }
 
 ResidualBlock::ResidualBlock(const SoftmaxAttnBlockOptions& options, const StreamShape& input)
-    : TrunkBlock(as_tokens(input), as_tokens(input)), options_(options.residual) {
+    : TrunkBlock(input, input), options_(options.residual) {
     add_branch("mixer", std::make_shared<SoftmaxMixer>(options.mixer, input.num_channels));
     add_feed_forward(options.feed_forward);
 }
 
 ResidualBlock::ResidualBlock(const FeedForwardBlockOptions& options, const StreamShape& input)
-    : TrunkBlock(as_tokens(input), as_tokens(input)), options_(options.residual) {
+    : TrunkBlock(input, input), options_(options.residual) {
     add_feed_forward(options.feed_forward);
 }
 
 void ResidualBlock::add_branch(const std::string& name, std::shared_ptr<TokenLayer> layer) {
     Branch branch;
-    branch.norm = register_module(
-        name + "_norm",
-        std::make_shared<NormLayer>(options_.norm, Layout::kTokens, input().num_channels));
+    branch.norm = register_module(name + "_norm",
+                                  std::make_shared<NormLayer>(options_.norm, input().num_channels));
     branch.layer = register_module(name, std::move(layer));
     branches_.push_back(std::move(branch));
 }
@@ -135,17 +128,14 @@ void TokenNormOptions::bind(OptionTable& table) {
 }
 
 void TokenNormOptions::check(const StreamShape& input, JsonObject& json) const {
-    require_token_layout(input, json);
+    require_layout(input, Layout::kTokens, json);
 }
 
-StreamShape TokenNormOptions::output_shape(const StreamShape& input) const {
-    return as_tokens(input);
-}
+StreamShape TokenNormOptions::output_shape(const StreamShape& input) const { return input; }
 
 TokenNorm::TokenNorm(const TokenNormOptions& options, const StreamShape& input)
-    : TrunkBlock(as_tokens(input), as_tokens(input)) {
-    norm_ = register_module(
-        "norm", std::make_shared<NormLayer>(options.norm, Layout::kTokens, input.num_channels));
+    : TrunkBlock(input, input) {
+    norm_ = register_module("norm", std::make_shared<NormLayer>(options.norm, input.num_channels));
 }
 
 at::Tensor TokenNorm::forward(const at::Tensor& x) { return norm_->forward(x); }

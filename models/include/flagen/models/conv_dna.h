@@ -15,7 +15,7 @@ namespace flagen::models {
 
 class OptionTable;
 
-/// One-hot form of base codes: uint8 [B, L], A C G T N = 0..4, to [B, 4, L] of `dtype`; N (and any
+/// One-hot form of base codes: uint8 [B, L], A C G T N = 0..4, to [B, L, 4] of `dtype`; N (and any
 /// code above 3) is four zeros. Runs on the device of `codes`.
 [[nodiscard]] at::Tensor one_hot_bases(const at::Tensor& codes, at::ScalarType dtype);
 
@@ -45,6 +45,7 @@ class ConvDna : public TrunkBlock {
 
     at::Tensor forward(const at::Tensor& codes) override;
     [[nodiscard]] StageCost cost() const override;
+    [[nodiscard]] bool is_convolution() const override { return true; }
 
   private:
     ConvDnaOptions options_;

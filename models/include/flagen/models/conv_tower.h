@@ -32,7 +32,7 @@ struct ConvTowerOptions {
 };
 
 /// Stages of { strided convolution -> norm -> activation [-> residual convolution] [-> dropout] }:
-/// [B, C, T] -> [B, filters.back(), T / stride ^ stages]. Convolutions carry a bias only where no
+/// [B, T, C] -> [B, T / stride ^ stages, filters.back()]. Convolutions carry a bias only where no
 /// norm follows. Alignment of tokens as in ConvDna.
 class ConvTower : public TrunkBlock {
   public:
@@ -40,6 +40,7 @@ class ConvTower : public TrunkBlock {
 
     at::Tensor forward(const at::Tensor& x) override;
     [[nodiscard]] StageCost cost() const override;
+    [[nodiscard]] bool is_convolution() const override { return true; }
 
   private:
     struct Stage {

@@ -6,8 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "flagen/models/stream_shape.h"
-
 namespace flagen::models {
 
 enum class NormType { kNone, kBatch, kLayer, kRms };
@@ -18,10 +16,10 @@ enum class Activation { kNone, kRelu, kGelu, kSilu };
 [[nodiscard]] const std::vector<std::pair<NormType, std::string>>& token_norm_names();
 [[nodiscard]] const std::vector<std::pair<Activation, std::string>>& activation_names();
 
-/// gelu is the exact (erf) form. relu overwrites x: pass a tensor that nothing else keeps.
-[[nodiscard]] at::Tensor activate(at::Tensor x, Activation activation);
+/// gelu is the exact (erf) form.
+[[nodiscard]] at::Tensor activate(const at::Tensor& x, Activation activation);
 
-/// Normalises the channels of [B, C, T] (layout kChannels) or [B, T, C] (layout kTokens).
+/// Normalises the channels of tokens [B, T, C].
 ///
 /// batch: over windows and tokens of a batch, running mean and variance (momentum 0.1) in
 /// evaluation; the buffers `running_mean` and `running_var` are part of the state. layer, rms: over
@@ -29,16 +27,12 @@ enum class Activation { kNone, kRelu, kGelu, kSilu };
 /// epsilon 1e-5; weights start at 1, biases at 0.
 class NormLayer : public torch::nn::Module {
   public:
-    /// @throws Error for batch in layout kTokens.
-    NormLayer(NormType type, Layout layout, std::int64_t num_channels);
+    NormLayer(NormType type, std::int64_t num_channels);
 
     [[nodiscard]] at::Tensor forward(const at::Tensor& x);
 
   private:
-    [[nodiscard]] at::Tensor normalise_last_dim(const at::Tensor& x) const;
-
     NormType type_;
-    Layout layout_;
     std::int64_t num_channels_;
     at::Tensor weight_;
     at::Tensor bias_;

@@ -2,6 +2,7 @@
 
 #include <torch/nn/module.h>
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,7 +15,8 @@ namespace flagen::models {
 /// What the heads read. Both have the layout [B, T, C], with sizes of their own.
 struct TrunkOutput {
     at::Tensor tokens;  ///< After the last block.
-    at::Tensor tower;   ///< After the last convolution, before any mixer; `tokens` if none follows.
+    at::Tensor
+        tower;  ///< After the convolutions that the trunk begins with; `tokens` if none follows.
 };
 
 /// The blocks of a model in their order. Child modules are named "<index>_<block>", the index
@@ -32,6 +34,7 @@ class Trunk : public torch::nn::Module {
 
   private:
     std::vector<std::shared_ptr<TrunkBlock>> blocks_;
+    std::size_t num_tower_blocks_ = 0;
     StreamShape tokens_shape_;
     StreamShape tower_shape_;
 };

@@ -38,6 +38,8 @@ class TrunkBlock : public torch::nn::Module {
     /// output().
     [[nodiscard]] virtual at::Tensor forward(const at::Tensor& x) = 0;
     [[nodiscard]] virtual StageCost cost() const = 0;
+    /// Whether it is a local convolution: the blocks before the first other one are the tower.
+    [[nodiscard]] virtual bool is_convolution() const { return false; }
 
     [[nodiscard]] const StreamShape& input() const { return input_; }
     [[nodiscard]] const StreamShape& output() const { return output_; }
