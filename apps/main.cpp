@@ -1,3 +1,5 @@
+#include <htslib/hts_log.h>
+
 #include <array>
 #include <cstdio>
 #include <cstring>
@@ -57,6 +59,7 @@ int dispatch(int argc, char** argv) {
 
 // The only place that turns exceptions into exit codes.
 int main(int argc, char** argv) {
+    hts_set_log_level(HTS_LOG_OFF);  // our own messages name file, line and remedy
     try {
         return dispatch(argc, argv);
     } catch (const flagen::UserError& error) {

@@ -142,7 +142,8 @@ int predict(const PredictOptions& options, const std::string& command_line) {
     if (!options.shifts.empty()) {
         overrides.push_back("predict.shifts=[" + options.shifts + "]");
     }
-    TrainedModel trained = TrainedModel::load(options.positional.back(), overrides);
+    const std::string config_path = options.positional.size() == 2 ? options.positional.front() : "";
+    TrainedModel trained = TrainedModel::load(options.positional.back(), overrides, config_path);
     const GeneData data = GeneData::load(trained.config.data);
     FLAGEN_USER_CHECK(UserFault::kConfig, data.targets.samples == trained.samples,
                       "the model was trained on other samples than the expression table has: ",
@@ -200,11 +201,12 @@ int predict(const PredictOptions& options, const std::string& command_line) {
 
 int run_predict(const std::vector<std::string>& arguments) {
     PredictOptions options;
-    CommandLine line("predict MODEL --out OUT [options]",
+    CommandLine line("predict [CONFIG] MODEL --out OUT [options]",
                      "Predicts genes of the model's annotation and writes them to HDF5 (OUT.h5, or predict.h5 in the\n"
-                     "folder OUT). MODEL is a run folder (its best checkpoint) or one checkpoint. Each gene is read on\n"
-                     "its own strand from the window whose centre is nearest.");
-    line.add_positional("model", &options.positional, 1);
+                     "folder OUT). MODEL is a run folder (its best checkpoint) or one checkpoint; CONFIG replaces the\n"
+                     "configuration that it carries. Each gene is read on its own strand from the window whose centre\n"
+                     "is nearest.");
+    line.add_positional("model", &options.positional, 2);
     line.options().add_options()
         ("out,o", po::value(&options.out)->required(), "file or folder to write")
         ("fasta,f", po::value(&options.fasta), "genome (default: the model's)")
@@ -217,8 +219,9 @@ int run_predict(const std::vector<std::string>& arguments) {
     if (!line.parse(arguments)) {
         return kExitOk;
     }
-    FLAGEN_USER_CHECK(UserFault::kConfig, options.positional.size() == 1,
-                      "expected one model, found ", options.positional.size(), " (usage: flagen predict MODEL --out OUT)");
+    FLAGEN_USER_CHECK(UserFault::kConfig, options.positional.size() == 1 || options.positional.size() == 2,
+                      "expected one model, found ", options.positional.size(),
+                      " arguments (usage: flagen predict [CONFIG] MODEL --out OUT)");
     const std::string& split = options.split;
     FLAGEN_USER_CHECK(UserFault::kConfig, split == "all" || split == "train" || split == "valid" || split == "test",
                       "--split must be all, train, valid or test, found ", split);

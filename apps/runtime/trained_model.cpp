@@ -59,7 +59,8 @@ std::string samples_to_json(const std::vector<std::string>& samples) {
     return root.dump() + "\n";
 }
 
-TrainedModel TrainedModel::load(const std::string& path, const std::vector<std::string>& overrides) {
+TrainedModel TrainedModel::load(const std::string& path, const std::vector<std::string>& overrides,
+                                const std::string& config_path) {
     TrainedModel trained;
     trained.checkpoint = checkpoint_of(path);
     models::CheckpointLoadOptions options;
@@ -68,7 +69,8 @@ TrainedModel TrainedModel::load(const std::string& path, const std::vector<std::
     trained.step = state.step;
     trained.model_sha256 = models::verify_checkpoint(trained.checkpoint).files.at("model.safetensors").sha256;
     text_of(state, kConfigFile, trained.checkpoint);
-    trained.config = RunConfig::load((fs::path(trained.checkpoint) / kConfigFile).string(), overrides);
+    trained.config = RunConfig::load(
+        config_path.empty() ? (fs::path(trained.checkpoint) / kConfigFile).string() : config_path, overrides);
     const auto source = [&](const char* name) { return (fs::path(trained.checkpoint) / name).string(); };
     trained.transform = data::TargetTransform::from_json_text(text_of(state, kTransformFile, trained.checkpoint),
                                                               source(kTransformFile));

@@ -24,9 +24,11 @@ struct TrainedModel {
     std::string model_sha256;  ///< Of the weights' file.
     std::int64_t step = 0;
 
-    /// Reads a checkpoint folder, or the best (else the newest) one of a run folder.
+    /// Reads a checkpoint folder, or the best (else the newest) one of a run folder. The
+    /// configuration is the checkpoint's, or the file `config_path` if that is not empty.
     /// @throws UserError naming the folder and what is wrong with it.
-    [[nodiscard]] static TrainedModel load(const std::string& path, const std::vector<std::string>& overrides);
+    [[nodiscard]] static TrainedModel load(const std::string& path, const std::vector<std::string>& overrides,
+                                           const std::string& config_path = {});
 };
 
 /// {"samples": [...]} for kSamplesFile.

@@ -3,6 +3,7 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <torch/torch.h>
 
 #include <chrono>
@@ -44,6 +45,12 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double peak_memory_gib() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<double>(usage.ru_maxrss) / (1024.0 * 1024.0);  // Linux counts kibibytes
 }
 
 // What a checkpoint must hold beside tensors for the run to go on as if nothing had happened.
@@ -404,8 +411,9 @@ int Trainer::run() {
         }
     }
     progress.clear();
-    log_->info("done: {} steps in {}{}", step_ - first_step, format_duration(seconds_since(start)),
-               best_step_ ? ", best at step " + std::to_string(*best_step_) : std::string{});
+    log_->info("done: {} steps in {}, {:.2f} s a step with validation, peak memory {:.2f} GiB{}", step_ - first_step,
+               format_duration(seconds_since(start)), seconds_since(start) / static_cast<double>(step_ - first_step),
+               peak_memory_gib(), best_step_ ? ", best at step " + std::to_string(*best_step_) : std::string{});
     return kExitOk;
 }
 

@@ -93,15 +93,15 @@ WindowDataset::StartRange WindowDataset::start_range(std::size_t tile) const {
     const std::int64_t last_start = segment.end_bp() - window.length_bp;
     if (segment.whole_ring) {
         return {window.start_bp - config_.max_shift_bp, window.start_bp + config_.max_shift_bp,
-                segment.length_bp, false};
+                false};
     }
     if (last_start >= segment.start_bp) {
-        return {segment.start_bp, last_start, 0, false};
+        return {segment.start_bp, last_start, false};
     }
     if (segment.at_contig_start && segment.at_contig_end) {
-        return {last_start, segment.start_bp, 0, true};
+        return {last_start, segment.start_bp, true};
     }
-    return {window.start_bp, window.start_bp, 0, false};
+    return {window.start_bp, window.start_bp, false};
 }
 
 Window WindowDataset::window(const SampleId& id) const {
@@ -117,8 +117,11 @@ Window WindowDataset::window(const SampleId& id) const {
         const std::int64_t shift = random.between(-config_.max_shift_bp, config_.max_shift_bp);
         window.start_bp = std::clamp(window.start_bp + shift, range.low, range.high);
     }
-    if (range.ring_bp > 0) {
-        window.start_bp = ((window.start_bp % range.ring_bp) + range.ring_bp) % range.ring_bp;
+    const genomics::ContigTable& contigs = reference_->contigs();
+    const genomics::Contig& contig = contigs.at(contigs.find(window.contig).value());
+    if (contig.circular) {
+        window.start_bp =
+            (window.start_bp % contig.length_bp + contig.length_bp) % contig.length_bp;
     }
     if (config_.random_reverse_complement && (random.next_u32() & 1U) != 0) {
         window.strand = genomics::Strand::kReverse;

@@ -49,7 +49,9 @@ at::Tensor ConvDna::forward(const at::Tensor& codes) {
 StageCost ConvDna::cost() const {
     const auto tokens = static_cast<double>(output().num_tokens);
     const auto filters = static_cast<double>(options_.filters);
-    const double kept_outputs = 1.0 + (options_.norm == NormType::kNone ? 0.0 : 1.0);
+    // The padded one-hot input, and the output before and after norm and activation.
+    const double kept_outputs = (options_.norm == NormType::kNone ? 0.0 : 1.0) +
+                                (options_.activation == Activation::kNone ? 0.0 : 1.0);
     StageCost cost;
     cost.flops = 2.0 * tokens * filters * 4.0 * static_cast<double>(options_.kernel_size);
     cost.activation_bytes =

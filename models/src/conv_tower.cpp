@@ -90,16 +90,24 @@ at::Tensor ConvTower::forward(const at::Tensor& x) {
 
 StageCost ConvTower::cost() const {
     const auto kernel = static_cast<double>(options_.kernel_size);
-    const double tensors_per_conv = options_.norm == NormType::kNone ? 1.0 : 2.0;
+    const double kept_outputs = (options_.norm == NormType::kNone ? 0.0 : 1.0) +
+                                (options_.activation == Activation::kNone ? 0.0 : 1.0);
     auto tokens = static_cast<double>(input().num_tokens);
     auto in = static_cast<double>(input().num_channels);
     StageCost cost;
+    // Each convolution keeps its padded input, and its output before and after norm and activation.
+    const auto add = [&](double in_values, double out_values, double in_channels) {
+        cost.flops += 2.0 * out_values * kernel * in_channels;
+        cost.activation_bytes += 4.0 * (in_values + kept_outputs * out_values);
+    };
     for (const std::int64_t channels : options_.filters) {
         const auto out = static_cast<double>(channels);
+        const double in_values = tokens * in;
         tokens /= static_cast<double>(options_.stride);
-        const double convolutions = options_.residual ? 2.0 : 1.0;
-        cost.flops += 2.0 * tokens * out * kernel * (in + (options_.residual ? out : 0.0));
-        cost.activation_bytes += 4.0 * tokens * out * tensors_per_conv * convolutions;
+        add(in_values, tokens * out, in);
+        if (options_.residual) {
+            add(tokens * out, tokens * out, out);
+        }
         in = out;
     }
     return cost;

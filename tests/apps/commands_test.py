@@ -114,6 +114,13 @@ class TrainedRun(unittest.TestCase):
         self.assertIn("not_there", result.stderr)
         self.assertIn("genes.txt:2", result.stderr)
 
+    def test_a_given_configuration_replaces_the_models_own(self):
+        other = os.path.join(self.folder, "other.h5")
+        flagen("predict", self.config, self.run_folder, "--out", other)
+        with h5py.File(other) as a, h5py.File(self.predictions) as b:
+            np.testing.assert_array_equal(a["genes/pred"][:], b["genes/pred"][:])
+        flagen("predict", "--out", other, expect=2)
+
     def test_info_reads_each_kind(self):
         self.assertIn("parameters", flagen("info", self.config, "--samples", 3).stdout)
         self.assertIn("step 40", flagen("info", os.path.join(self.run_folder, "checkpoints/step-00000040")).stdout)

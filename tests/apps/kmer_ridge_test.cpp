@@ -36,7 +36,7 @@ Problem make_problem() {
             const bool strong = std::uniform_real_distribution<>(0, 1)(random) < gc;
             bases += strong ? "GC"[random() % 2] : "AT"[random() % 2];
         }
-        genes.push_back({"g" + std::to_string(g), "chr", g * kGeneBp, (g + 1) * kGeneBp,
+        genes.push_back({std::string("g").append(std::to_string(g)), "chr", g * kGeneBp, (g + 1) * kGeneBp,
                          g % 2 == 0 ? genomics::Strand::kForward : genomics::Strand::kReverse, {}});
         values[g][0] = gc;
         values[g][1] = -2.0 * gc;

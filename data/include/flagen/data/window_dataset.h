@@ -65,7 +65,8 @@ class WindowDataset final : public ExampleSource {
     [[nodiscard]] std::int64_t num_examples() const override;
     [[nodiscard]] WindowExample example(const SampleId& id) const override;
 
-    /// The window of an example, without reading any base.
+    /// The window of an example, without reading any base. On a circular contig its start lies in
+    /// [0, contig length).
     [[nodiscard]] genomics::Window window(const SampleId& id) const;
 
     /// What was planned: the unshifted windows, and the segments that were too short.
@@ -74,10 +75,9 @@ class WindowDataset final : public ExampleSource {
 
   private:
     struct StartRange {
-        std::int64_t low = 0;      // lowest start that stays in the segment
-        std::int64_t high = 0;     // highest
-        std::int64_t ring_bp = 0;  // length of the ring where the segment is a whole one
-        bool any_start = false;    // the whole range, not the surroundings of the tile
+        std::int64_t low = 0;    // lowest start that stays in the segment
+        std::int64_t high = 0;   // highest
+        bool any_start = false;  // the whole range, not the surroundings of the tile
     };
     [[nodiscard]] StartRange start_range(std::size_t tile) const;
     void mutate(const SampleId& id, std::vector<std::uint8_t>& tokens) const;

@@ -33,8 +33,8 @@ struct ConvDnaOptions {
     [[nodiscard]] StreamShape output_shape(const StreamShape& input) const;
 };
 
-/// uint8 codes [B, L] -> one-hot -> strided convolution -> norm -> activation: [B, filters, L /
-/// stride].
+/// uint8 codes [B, L] -> one-hot -> strided convolution -> norm -> activation:
+/// [B, L / stride, filters].
 ///
 /// Output token t sees kernel_size bases around base t * stride: those from
 /// t * stride - ceil((kernel_size - stride) / 2) on, zeros beyond the window. A kernel whose length
