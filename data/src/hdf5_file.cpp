@@ -32,6 +32,14 @@ std::string innermost_reason() {
     return reason;
 }
 
+/// Our handles close everything. HDF5's own clean-up at exit walks over files whose closing failed (a
+/// full disk) and crashes there (seen with 1.10.8), so it is left out; errors come to us alone.
+void prepare_library() {
+    static const herr_t no_exit_handler = H5dont_atexit();
+    static_cast<void>(no_exit_handler);
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
+
 Hdf5Handle string_type(std::size_t size) {
     Hdf5Handle type(H5Tcopy(H5T_C_S1), &H5Tclose);
     H5Tset_size(type.get(), std::max<std::size_t>(size, 1));
@@ -73,7 +81,7 @@ Hdf5File::Hdf5File(std::string path, Hdf5Handle file, bool reading)
     : path_(std::move(path)), file_(std::move(file)), reading_(reading) {}
 
 Hdf5File Hdf5File::create(const std::string& path) {
-    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+    prepare_library();
     const Hdf5Handle creation(H5Pcreate(H5P_FILE_CREATE), &H5Pclose);
     // Without times the same predictions give the same bytes.
     H5Pset_obj_track_times(creation.get(), false);
@@ -85,7 +93,7 @@ Hdf5File Hdf5File::create(const std::string& path) {
 }
 
 Hdf5File Hdf5File::open_for_reading(const std::string& path) {
-    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+    prepare_library();
     H5PLset_loading_state(0);
     FLAGEN_USER_CHECK(UserFault::kInputFile, std::filesystem::exists(path),
                       "HDF5 file does not exist: ", path);
