@@ -1,5 +1,4 @@
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <cmath>
 
@@ -7,19 +6,11 @@
 #include "fla/error.h"
 #include "fla/gated_attn.h"
 #include "scan_kernels.h"
+#include "torch_parallel.h"
 
 namespace fla::ops {
 
 namespace {
-
-/// Lends LibTorch's threads to the core. Tasks of a range run one after another.
-void torch_parallel_for(std::int64_t num_tasks, const Task& task) {
-    at::parallel_for(0, num_tasks, /*grain_size=*/1, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) {
-            task(i);
-        }
-    });
-}
 
 /// Inputs in the compute dtype and readable strides; keeps the memory behind the views alive.
 struct ReadableArguments {

@@ -3,6 +3,8 @@
 
 #include <ATen/Parallel.h>
 
+#include <filesystem>
+
 namespace fla::testing {
 namespace {
 
@@ -207,6 +209,22 @@ TEST_P(ScanTest, NoTokensPassTheStateThrough) {
 INSTANTIATE_TEST_SUITE_P(Scans, ScanTest, ::testing::ValuesIn(all_cases()), [](const auto& test) {
     return name_of(test.param.scan) + (test.param.reverse ? "_reverse" : "_forward");
 });
+
+/// The tensors are too small for LibTorch's own kernels to start threads.
+TEST(ScanThreadTest, RunsOnTheThreadsOfLibTorch) {
+    const ScanTensors x = random_tensors(Scan::kGla, {.b = 2, .t = 5}).leaves(at::kFloat);
+    const auto num_threads = [] {
+        return std::distance(std::filesystem::directory_iterator("/proc/self/task"),
+                             std::filesystem::directory_iterator());
+    };
+    const int before = at::get_num_threads();
+    const auto threads_before = num_threads();
+    const int wanted = static_cast<int>(threads_before) + 3;
+    at::set_num_threads(wanted);
+    (void)run_operator(Scan::kGla, x);
+    EXPECT_GE(num_threads(), wanted);
+    at::set_num_threads(before);
+}
 
 TEST(ScanGateTest, ConstantDecayIsReadWithoutACopyAndSummed) {
     const ScanTensors x = random_tensors(Scan::kSimpleGla, {.t = 40}).leaves(at::kDouble);

@@ -337,30 +337,29 @@ bool ended_well(pid_t child) {
 
 TEST(Checkpoint, SurvivesSigkillBitForBit) {
     const TempDir dir;
-    const auto begin = std::chrono::steady_clock::now();
     ASSERT_TRUE(ended_well(start_worker(dir.path() / "straight")));
-    // Delays that let a round do a few steps, however slow the disk is.
-    const auto longest =
-        std::max<std::int64_t>(20'000, std::chrono::duration_cast<std::chrono::microseconds>(
-                                           std::chrono::steady_clock::now() - begin)
-                                               .count() /
-                                           8);
-    std::mt19937_64 random(std::random_device{}());
+    std::mt19937 random(std::random_device{}());
     const fs::path killed = dir.path() / "killed";
     const fs::path last = killed / "step-00000024";
+    const auto newest_step = [&] {
+        const auto steps = CheckpointFolder(killed.string()).steps();
+        return steps.empty() ? 0 : steps.back();
+    };
     int kills = 0;
-    for (int round = 0; round < 60 && !fs::exists(last); ++round) {
+    while (!fs::exists(last)) {
+        const std::int64_t goal = newest_step() + static_cast<std::int64_t>(random() % 5);
         const pid_t child = start_worker(killed);
-        while (!fs::exists(killed / "started")) {
-            std::this_thread::sleep_for(std::chrono::milliseconds(2));
-            ASSERT_EQ(::waitpid(child, nullptr, WNOHANG), 0) << "the worker ended by itself";
-        }
-        std::this_thread::sleep_for(
-            std::chrono::microseconds(random() % static_cast<std::uint64_t>(longest)));
-        ::kill(child, SIGKILL);
+        // Some steps, and then a moment anywhere in a step or a save.
         int status = 0;
+        while ((!fs::exists(killed / "started") || newest_step() < goal) &&
+               ::waitpid(child, &status, WNOHANG) == 0) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+        std::this_thread::sleep_for(std::chrono::microseconds(random() % 20'000));
+        ::kill(child, SIGKILL);
         ::waitpid(child, &status, 0);
         kills += WIFSIGNALED(status) ? 1 : 0;
+        ASSERT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0) << "a worker failed";
     }
     ASSERT_TRUE(ended_well(start_worker(killed)));
     EXPECT_GE(kills, 3);

@@ -26,7 +26,7 @@ std::string file_bytes(const std::string& header, const std::string& data) {
 
 /// The error for a file of these bytes, or "accepted".
 std::string refusal(const std::string& bytes) {
-    const TempDir dir;
+    static const TempDir dir;
     try {
         const SafetensorsReader reader(dir.write("t.safetensors", bytes));
         return "accepted";
@@ -230,7 +230,7 @@ TEST(Safetensors, DamagedFilesNeverCrash) {
     const std::string seed = sample_file();
     std::mt19937 random(3);
     int accepted = 0;
-    for (int round = 0; round < 5'000; ++round) {
+    for (int round = 0; round < 3'000; ++round) {
         std::string bytes = seed;
         for (std::size_t e = 0; e <= random() % 3; ++e) {
             const std::size_t at = random() % bytes.size();
@@ -243,7 +243,7 @@ TEST(Safetensors, DamagedFilesNeverCrash) {
         accepted += refusal(bytes) == "accepted" ? 1 : 0;
     }
     EXPECT_GT(accepted, 0) << "the data part has no checksum, so some must pass";
-    EXPECT_LT(accepted, 2'500);
+    EXPECT_LT(accepted, 1'500);
 }
 
 TEST(Safetensors, AFileThatShrinksWhileOpenIsAnError) {
