@@ -26,6 +26,9 @@ foreach(entry "nlohmann_json;nlohmann-json3-dev" "spdlog;libspdlog-dev")
     endif()
 endforeach()
 
+if(POLICY CMP0167)
+    cmake_policy(SET CMP0167 NEW)  # Boost's own package file instead of CMake's module
+endif()
 find_package(Boost 1.74 QUIET COMPONENTS program_options)
 if(NOT Boost_FOUND)
     message(FATAL_ERROR "Boost.Program_options was not found. Install libboost-program-options-dev (./setup.sh does).")

@@ -351,13 +351,16 @@ TEST(Checkpoint, SurvivesSigkillBitForBit) {
         const pid_t child = start_worker(killed);
         // Some steps, and then a moment anywhere in a step or a save.
         int status = 0;
-        while ((!fs::exists(killed / "started") || newest_step() < goal) &&
-               ::waitpid(child, &status, WNOHANG) == 0) {
+        bool has_ended = false;
+        while (!has_ended && (!fs::exists(killed / "started") || newest_step() < goal)) {
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            has_ended = ::waitpid(child, &status, WNOHANG) == child;
         }
-        std::this_thread::sleep_for(std::chrono::microseconds(random() % 20'000));
-        ::kill(child, SIGKILL);
-        ::waitpid(child, &status, 0);
+        if (!has_ended) {
+            std::this_thread::sleep_for(std::chrono::microseconds(random() % 20'000));
+            ::kill(child, SIGKILL);
+            ::waitpid(child, &status, 0);
+        }
         kills += WIFSIGNALED(status) ? 1 : 0;
         ASSERT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0) << "a worker failed";
     }
