@@ -134,7 +134,14 @@ std::optional<CheckpointState> resume_checkpoint(CheckpointFolder& folder,
                                                  const CheckpointLoadOptions& options,
                                                  std::vector<std::string>* skipped) {
     const auto newest = folder.newest_valid(skipped);
-    return newest ? std::optional(read_checkpoint(*newest, options)) : std::nullopt;
+    if (!newest) {
+        return std::nullopt;
+    }
+    CheckpointState state = read_checkpoint(*newest, options);
+    if (folder.is_open_for_writing()) {
+        folder.settle(state.step, state.best_step);
+    }
+    return state;
 }
 
 at::Tensor cpu_rng_state() {

@@ -184,12 +184,37 @@ std::string CheckpointFolder::publish(std::int64_t step,
     }
     valid_steps_.insert(step);
     own_steps_.insert(step);
-    write_hint(kLatestName, step);
+    update_hints(step, best_step);
+    apply_retention(step, best_step);
+    return target;
+}
+
+void CheckpointFolder::settle(std::int64_t step, std::optional<std::int64_t> best_step) {
+    FLAGEN_CHECK(!token_.empty(), "not open for writing: ", folder_);
+    const std::vector<std::int64_t> all = steps();
+    std::int64_t num_valid = 0;
+    for (auto it = all.rbegin(); it != all.rend() && num_valid < retention_.keep_last; ++it) {
+        try {
+            if (*it <= step) {
+                static_cast<void>(verify_checkpoint(path_of(*it)));
+                valid_steps_.insert(*it);
+                ++num_valid;
+            }
+        } catch (const UserError&) {
+            continue;  // damaged: it does not count among those that stay
+        }
+    }
+    update_hints(step, best_step);
+    apply_retention(step, best_step);
+}
+
+void CheckpointFolder::update_hints(std::int64_t step, std::optional<std::int64_t> best_step) const {
+    if (hinted(kLatestName) != path_of(step)) {
+        write_hint(kLatestName, step);
+    }
     if (best_step && fs::exists(path_of(*best_step)) && hinted(kBestName) != path_of(*best_step)) {
         write_hint(kBestName, *best_step);
     }
-    apply_retention(step, best_step);
-    return target;
 }
 
 void CheckpointFolder::check_owner() const {

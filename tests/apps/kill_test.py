@@ -76,7 +76,7 @@ def main():
     parser.add_argument("--kills", type=int, default=8)
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
-    killer = Killer(options.flagen, options.kills, options.seed)
+    killer = Killer(os.path.abspath(options.flagen), options.kills, options.seed)
     with tempfile.TemporaryDirectory() as folder:
         config = tiny_dataset.write(folder)
         whole, killed = os.path.join(folder, "whole"), os.path.join(folder, "killed")

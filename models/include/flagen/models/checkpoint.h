@@ -50,7 +50,8 @@ struct CheckpointLoadOptions {
 
 /// The newest valid checkpoint of the folder; nothing if none was ever published. Damaged ones are
 /// passed over with a line each in `skipped`; one of another configuration, of a newer schema or
-/// with non-finite values is an error, never a silent step back.
+/// with non-finite values is an error, never a silent step back. If the folder is open for writing,
+/// its hints and old checkpoints are brought to where a save of that step leaves them.
 [[nodiscard]] std::optional<CheckpointState> resume_checkpoint(CheckpointFolder& folder,
                                                                const CheckpointLoadOptions& options,
                                                                std::vector<std::string>* skipped);

@@ -72,6 +72,12 @@ class CheckpointFolder {
     std::string publish(std::int64_t step, const std::map<std::string, FileWriter>& files,
                         std::optional<std::int64_t> best_step = std::nullopt);
 
+    /// Does what a killed publish() of `step` may have left undone: hints, and removing old ones. For
+    /// a run that goes on from `step`, once it is known to be valid.
+    void settle(std::int64_t step, std::optional<std::int64_t> best_step);
+
+    [[nodiscard]] bool is_open_for_writing() const { return !token_.empty(); }
+
     /// Steps with a published folder, valid or not, ascending.
     [[nodiscard]] std::vector<std::int64_t> steps() const;
     [[nodiscard]] std::string path_of(std::int64_t step) const;
@@ -94,6 +100,7 @@ class CheckpointFolder {
     void replace_existing(const std::string& temp, const std::string& target);
     void discard(const std::string& path) const;
     void apply_retention(std::int64_t newest_step, std::optional<std::int64_t> best_step);
+    void update_hints(std::int64_t step, std::optional<std::int64_t> best_step) const;
     void write_hint(const std::string& hint, std::int64_t step) const;
 
     std::string folder_;
