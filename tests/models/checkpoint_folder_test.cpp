@@ -225,6 +225,23 @@ TEST(CheckpointFolder, DamagedHintsAreOnlyHints) {
     EXPECT_EQ(folder.newest_valid(nullptr)->step, 10);
 }
 
+TEST(CheckpointFolder, SettleDoesWhatAKilledPublishLeftUndone) {
+    const TempDir dir;
+    const std::string path = (dir.path() / "c").string();
+    CheckpointFolder folder = open_folder(path, {.keep_last = 10});
+    for (const std::int64_t step : {1, 2, 3, 4}) {
+        folder.publish(step, files_of(step), 2);
+    }
+    // As after a kill right behind the rename of step 4: hints of step 3, nothing removed yet.
+    write_file_atomically(path + "/latest", "step-00000003\n");
+    write_file_atomically(path + "/best", "step-00000001\n");
+    CheckpointFolder resumed = open_folder(path, {.keep_last = 2});
+    resumed.settle(4, 2);
+    EXPECT_EQ(contents(path + "/latest"), "step-00000004\n");
+    EXPECT_EQ(contents(path + "/best"), "step-00000002\n");
+    EXPECT_THAT(resumed.steps(), ElementsAre(2, 3, 4));
+}
+
 TEST(CheckpointFolder, DiscardAfterStepsBack) {
     const TempDir dir;
     CheckpointFolder folder = open_folder(dir.path().string());
