@@ -1,7 +1,5 @@
 // flagen train: a configuration and its data become a run folder.
 
-#include <ATen/Parallel.h>
-
 #include <boost/program_options.hpp>
 #include <string>
 #include <vector>

@@ -7,6 +7,7 @@
 #include "flagen/atomic_file.h"
 #include "flagen/models/checkpoint_folder.h"
 #include "manifest.h"
+#include "models/checkpoint_files.h"
 #include "support/temp_dir.h"
 
 namespace flagen::models {
@@ -15,22 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 using flagen::testing::TempDir;
 using ::testing::HasSubstr;
-
-std::string contents(const std::string& path) {
-    return read_whole_file(path, UserFault::kInputFile);
-}
-
-FileWriter text(std::string content) {
-    return [content = std::move(content)](const ByteSink& sink) {
-        sink(content.data(), content.size());
-    };
-}
-
-/// Two files whose content follows from the step.
-std::map<std::string, FileWriter> files_of(std::int64_t step) {
-    return {{"a.txt", text("step " + std::to_string(step) + "\n")},
-            {"b.bin", text(std::string(100, '\0'))}};
-}
 
 CheckpointFolder open_folder(const std::string& path, const RetentionPolicy& retention = {}) {
     CheckpointFolder folder(path);
