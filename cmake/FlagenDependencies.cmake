@@ -17,6 +17,11 @@ if(NOT TARGET OpenSSL::Crypto)
     message(FATAL_ERROR "OpenSSL's libcrypto was not found. Install libssl-dev (./setup.sh does).")
 endif()
 
+find_package(ZLIB QUIET)
+if(NOT ZLIB_FOUND)
+    message(FATAL_ERROR "zlib was not found. Install zlib1g-dev (./setup.sh does).")
+endif()
+
 foreach(entry "nlohmann_json;nlohmann-json3-dev" "spdlog;libspdlog-dev")
     list(GET entry 0 package)
     list(GET entry 1 debian)

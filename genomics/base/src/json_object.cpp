@@ -244,6 +244,11 @@ JsonObject JsonObject::read_file(const std::string& path, UserFault fault) {
 
 bool JsonObject::has(const std::string& key) { return Access::find(*this, key) != nullptr; }
 
+bool JsonObject::is_null(const std::string& key) {
+    const json* value = Access::find(*this, key);
+    return value != nullptr && value->is_null();
+}
+
 std::vector<std::string> JsonObject::keys() const {
     std::vector<std::string> names;
     const json* object = Access::node(*this);

@@ -50,6 +50,8 @@ class JsonObject {
 
     /// Whether the key is present. Counts as asking for it.
     [[nodiscard]] bool has(const std::string& key);
+    /// Whether the key is present with the value null. Counts as asking for it.
+    [[nodiscard]] bool is_null(const std::string& key);
     /// Keys of this object in alphabetical order. Does not count as asking for them.
     [[nodiscard]] std::vector<std::string> keys() const;
 
