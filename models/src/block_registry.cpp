@@ -1,11 +1,15 @@
 #include "flagen/models/block_registry.h"
 
+#include <algorithm>
 #include <functional>
 
 #include "block_spec.h"
 #include "flagen/models/conv_dna.h"
+#include "flagen/models/conv_nac.h"
 #include "flagen/models/conv_tower.h"
+#include "flagen/models/res_tower.h"
 #include "flagen/models/residual_block.h"
+#include "flagen/models/unet_conv.h"
 #include "flagen/problems.h"
 
 namespace flagen::models {
@@ -13,7 +17,8 @@ namespace {
 
 struct BlockType {
     std::string name;
-    std::function<std::shared_ptr<const BlockSpec>(JsonObject&)> parse;
+    std::function<std::shared_ptr<const BlockSpec>(JsonObject&, const BlockDefaults&)> parse;
+    bool owns_repeat = false;
 };
 
 /// The one list of blocks: a new block is one line here.
@@ -25,6 +30,11 @@ const std::vector<BlockType>& block_types() {
         {"softmax_attn", parse_spec<SoftmaxAttnBlockOptions, ResidualBlock>},
         {"feed_forward", parse_spec<FeedForwardBlockOptions, ResidualBlock>},
         {"token_norm", parse_spec<TokenNormOptions, TokenNorm>},
+        {"res_tower", parse_spec<ResTowerOptions, ResTower>, /*owns_repeat=*/true},
+        {"transformer_tower", parse_spec<TransformerTowerOptions, ResidualBlock>},
+        {"unet_conv", parse_spec<UnetConvOptions, UnetConv>},
+        {"Cropping1D", parse_spec<CroppingOptions, Cropping>},
+        {"conv_nac", parse_spec<ConvNacOptions, ConvNac>},
     };
     return types;
 }
@@ -52,10 +62,18 @@ const std::vector<std::string>& block_names() {
     return names;
 }
 
-std::shared_ptr<const BlockSpec> parse_block(const std::string& name, JsonObject& json) {
+bool block_owns_repeat(const std::string& name) {
+    const auto& types = block_types();
+    return std::any_of(types.begin(), types.end(), [&name](const BlockType& type) {
+        return type.name == name && type.owns_repeat;
+    });
+}
+
+std::shared_ptr<const BlockSpec> parse_block(const std::string& name, JsonObject& json,
+                                             const BlockDefaults& defaults) {
     for (const BlockType& type : block_types()) {
         if (type.name == name) {
-            return type.parse(json);
+            return type.parse(json, defaults);
         }
     }
     for (const std::string& key : json.keys()) {

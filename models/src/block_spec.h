@@ -14,7 +14,7 @@
 namespace flagen::models {
 
 /// The spec of a block whose options have bind(), check() and output_shape(), and whose module is
-/// built from (options, input shape).
+/// built from (options, input shape). Options with inherit() take defaults of the model section.
 template <typename Options, typename Block>
 class BlockSpecOf : public BlockSpec {
   public:
@@ -40,8 +40,11 @@ class BlockSpecOf : public BlockSpec {
 };
 
 template <typename Options, typename Block>
-std::shared_ptr<const BlockSpec> parse_spec(JsonObject& json) {
+std::shared_ptr<const BlockSpec> parse_spec(JsonObject& json, const BlockDefaults& defaults) {
     Options options;
+    if constexpr (requires { options.inherit(defaults); }) {
+        options.inherit(defaults);
+    }
     OptionTable table = OptionTable::reader(json);
     options.bind(table);
     return std::make_shared<BlockSpecOf<Options, Block>>(std::move(options));

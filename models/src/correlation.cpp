@@ -23,11 +23,29 @@ double bounded_ratio(double products, double squares_x, double squares_y) {
     return std::clamp(products / std::sqrt(squares_x) / std::sqrt(squares_y), -1.0, 1.0);
 }
 
-bool is_constant(double squares, double count, double scale) {
-    return !(std::sqrt(squares / count) > kConstantBelow * scale);
+bool sum_is_constant(double squares, double count, double scale) {
+    return is_constant(squares / count, scale);
 }
 
 }  // namespace
+
+bool is_constant(double variance, double scale) {
+    return !(std::sqrt(variance) > kConstantBelow * scale);
+}
+
+PairMoments::PairMoments(const State& state)
+    : count_(static_cast<std::int64_t>(state[0])),
+      mean_predicted_(state[1]),
+      mean_measured_(state[2]),
+      squares_predicted_(state[3]),
+      squares_measured_(state[4]),
+      products_(state[5]),
+      squared_errors_(state[6]) {}
+
+PairMoments::State PairMoments::state() const {
+    return {static_cast<double>(count_), mean_predicted_, mean_measured_, squares_predicted_,
+            squares_measured_,           products_,       squared_errors_};
+}
 
 void PairMoments::add(double predicted, double measured) {
     ++count_;
@@ -64,16 +82,16 @@ void PairMoments::merge(const PairMoments& other) {
 
 double PairMoments::pearson() const {
     const auto n = static_cast<double>(count_);
-    if (count_ < 2 || is_constant(squares_predicted_, n, std::fabs(mean_predicted_)) ||
-        is_constant(squares_measured_, n, std::fabs(mean_measured_))) {
+    if (count_ < 2 || sum_is_constant(squares_predicted_, n, std::fabs(mean_predicted_)) ||
+        sum_is_constant(squares_measured_, n, std::fabs(mean_measured_))) {
         return kNan;
     }
     return bounded_ratio(products_, squares_predicted_, squares_measured_);
 }
 
 double PairMoments::r2() const {
-    if (count_ < 2 ||
-        is_constant(squares_measured_, static_cast<double>(count_), std::fabs(mean_measured_))) {
+    if (count_ < 2 || sum_is_constant(squares_measured_, static_cast<double>(count_),
+                                      std::fabs(mean_measured_))) {
         return kNan;
     }
     return 1.0 - squared_errors_ / squares_measured_;
@@ -104,7 +122,7 @@ double pearson_with_scale(std::span<const double> x, std::span<const double> y, 
         products += (x[i] - mean_x) * (y[i] - mean_y);
     }
     const auto n = static_cast<double>(x.size());
-    if (is_constant(squares_x, n, x_scale) || is_constant(squares_y, n, y_scale)) {
+    if (sum_is_constant(squares_x, n, x_scale) || sum_is_constant(squares_y, n, y_scale)) {
         return kNan;
     }
     return bounded_ratio(products, squares_x, squares_y);
@@ -149,7 +167,8 @@ double r2(std::span<const double> predicted, std::span<const double> measured) {
         errors += (measured[i] - predicted[i]) * (measured[i] - predicted[i]);
         squares += (measured[i] - mean) * (measured[i] - mean);
     }
-    if (is_constant(squares, static_cast<double>(measured.size()), largest_absolute(measured))) {
+    if (sum_is_constant(squares, static_cast<double>(measured.size()),
+                        largest_absolute(measured))) {
         return kNan;
     }
     return 1.0 - errors / squares;

@@ -9,6 +9,9 @@ namespace flagen::models {
 [[nodiscard]] double pearson_with_scale(std::span<const double> x, std::span<const double> y,
                                         double x_scale, double y_scale);
 
+/// Whether a standard deviation is at most 1e-13 of `scale`.
+[[nodiscard]] bool is_constant(double variance, double scale);
+
 [[nodiscard]] double largest_absolute(std::span<const double> values);
 
 }  // namespace flagen::models

@@ -8,14 +8,16 @@
 
 namespace flagen::models {
 
-DepthwiseConv::DepthwiseConv(std::int64_t num_channels, std::int64_t width, Reach reach)
+DepthwiseConv::DepthwiseConv(std::int64_t num_channels, std::int64_t width, Reach reach, Bias bias)
     : num_channels_(num_channels), width_(width), reach_(reach) {
     FLAGEN_CHECK(width > 0 && (reach != Reach::kCentred || width % 2 == 1),
                  "bad width of a depthwise convolution: ", width);
     const double bound = 1.0 / std::sqrt(static_cast<double>(width));
     weight_ = register_parameter("weight",
                                  torch::empty({num_channels, 1, width}).uniform_(-bound, bound));
-    bias_ = register_parameter("bias", torch::empty({num_channels}).uniform_(-bound, bound));
+    if (bias == Bias::kYes) {
+        bias_ = register_parameter("bias", torch::empty({num_channels}).uniform_(-bound, bound));
+    }
 }
 
 at::Tensor DepthwiseConv::forward(const at::Tensor& x) const {

@@ -94,6 +94,7 @@ at::Tensor GeneHead::forward(const TrunkOutput& trunk, const at::Tensor& codes,
     if (queries.num_genes() == 0) {
         return at::zeros({0, num_samples_}, sample_mean_.options());
     }
+    check_genes_inside(queries, tokens_shape_);
     at::Tensor f = norm_->forward(features(trunk, codes, queries));
     f = random_dropout(f, config_.dropout, is_training());
     at::Tensor out = linear_->forward(f);

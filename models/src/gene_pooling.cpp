@@ -60,8 +60,9 @@ RowSums plan_gene_pool(const GeneQueries& queries, const GenePool& pool,
             nominal_bp += static_cast<double>(stretch.end_bp - stretch.start_bp);
         }
         for (const Range& stretch : stretches) {
-            const std::int64_t start = std::max<std::int64_t>(stretch.start_bp, 0);
-            const std::int64_t end = std::min(stretch.end_bp, length_bp);
+            const std::int64_t start =
+                std::max<std::int64_t>(stretch.start_bp - tokens.offset_bp, 0);
+            const std::int64_t end = std::min(stretch.end_bp - tokens.offset_bp, length_bp);
             for (std::int64_t t = start / bp; t * bp < end; ++t) {
                 const std::int64_t shared = std::min(end, (t + 1) * bp) - std::max(start, t * bp);
                 row.push_back(window[g] * tokens.num_tokens + t);

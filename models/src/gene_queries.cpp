@@ -53,4 +53,14 @@ void check_gene_queries(const GeneQueries& queries, std::int64_t num_windows,
     }
 }
 
+void check_genes_inside(const GeneQueries& queries, const StreamShape& tokens) {
+    const std::int64_t* start = queries.start_bp.const_data_ptr<std::int64_t>();
+    const std::int64_t* end = queries.end_bp.const_data_ptr<std::int64_t>();
+    for (std::int64_t g = 0; g < queries.num_genes(); ++g) {
+        FLAGEN_CHECK(start[g] >= tokens.offset_bp && end[g] <= tokens.end_bp(), "gene ", g,
+                     " spans [", start[g], ", ", end[g], "), but the tokens stand for [",
+                     tokens.offset_bp, ", ", tokens.end_bp(), ")");
+    }
+}
+
 }  // namespace flagen::models

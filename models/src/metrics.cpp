@@ -12,21 +12,6 @@ namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-DefinedMean mean_of_defined(const std::vector<double>& values) {
-    DefinedMean result;
-    double sum = 0.0;
-    for (const double value : values) {
-        if (std::isnan(value)) {
-            ++result.num_undefined;
-        } else {
-            ++result.num_defined;
-            sum += value;
-        }
-    }
-    result.mean = result.num_defined > 0 ? sum / static_cast<double>(result.num_defined) : kNan;
-    return result;
-}
-
 Agreement agreement_of(const std::vector<double>& predicted, const std::vector<double>& measured) {
     return {static_cast<std::int64_t>(measured.size()), pearson(predicted, measured),
             spearman(predicted, measured), r2(predicted, measured)};
@@ -192,6 +177,21 @@ void append(std::span<const Value> predicted, std::span<const Value> measured, s
 }
 
 }  // namespace
+
+DefinedMean mean_of_defined(std::span<const double> values) {
+    DefinedMean result;
+    double sum = 0.0;
+    for (const double value : values) {
+        if (std::isnan(value)) {
+            ++result.num_undefined;
+        } else {
+            ++result.num_defined;
+            sum += value;
+        }
+    }
+    result.mean = result.num_defined > 0 ? sum / static_cast<double>(result.num_defined) : kNan;
+    return result;
+}
 
 ExpressionMetrics::ExpressionMetrics(std::int64_t num_samples)
     : num_samples_(static_cast<std::size_t>(num_samples)) {

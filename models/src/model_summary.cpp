@@ -50,13 +50,36 @@ std::string stage_row(const StageSummary& stage) {
         with_prefix(stage.activation_bytes) + "B");
 }
 
+StageSummary gene_stage(const GeneHead& head, std::int64_t num_genes) {
+    const auto genes = static_cast<double>(num_genes);
+    StreamShape shape;
+    shape.layout = Layout::kTokens;
+    shape.num_tokens = num_genes;
+    shape.num_channels = head.num_samples();
+    shape.bp_per_token = 0;
+    return {"genes",
+            shape,
+            count_parameters(head),
+            head.flops(genes, kTypicalCodons),
+            4.0 * genes * static_cast<double>(head.num_features()),
+            /*is_head=*/true};
+}
+
+StageSummary track_stage(const std::string& name, const TrackHead& head) {
+    StreamShape shape = head.tokens_shape();
+    shape.num_channels = head.num_tracks();
+    const StageCost cost = head.cost();
+    return {"head_" + name,        shape,           count_parameters(head), cost.flops,
+            cost.activation_bytes, /*is_head=*/true};
+}
+
 }  // namespace
 
 StageSummary ModelSummary::total() const {
     StageSummary sum;
     sum.name = "total";
     for (const StageSummary& stage : stages) {
-        if (stage.name != "genes") {
+        if (!stage.is_head) {
             sum.output = stage.output;
         }
         sum.num_parameters += stage.num_parameters;
@@ -81,18 +104,14 @@ ModelSummary summarise(const ExpressionModel& model, std::int64_t num_genes) {
         const auto& stage = dynamic_cast<const TrunkBlock&>(*block.value());
         const StageCost cost = stage.cost();
         summary.stages.push_back({block.key(), stage.output(), count_parameters(stage), cost.flops,
-                                  cost.activation_bytes});
+                                  cost.activation_bytes, /*is_head=*/false});
     }
-    const GeneHead& head = model->genes();
-    const auto genes = static_cast<double>(num_genes);
-    StreamShape shape;
-    shape.layout = Layout::kTokens;
-    shape.num_tokens = num_genes;
-    shape.num_channels = head.num_samples();
-    shape.bp_per_token = 0;
-    summary.stages.push_back({"genes", shape, count_parameters(head),
-                              head.flops(genes, kTypicalCodons),
-                              4.0 * genes * static_cast<double>(head.num_features())});
+    if (model->has_genes()) {
+        summary.stages.push_back(gene_stage(model->genes(), num_genes));
+    }
+    for (const TrackHeadConfig& head : model->config().track_heads) {
+        summary.stages.push_back(track_stage(head.name, model->track_head(head.name)));
+    }
     return summary;
 }
 

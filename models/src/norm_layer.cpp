@@ -5,12 +5,6 @@
 #include "flagen/error.h"
 
 namespace flagen::models {
-namespace {
-
-constexpr double kEpsilon = 1e-5;
-constexpr double kBatchMomentum = 0.1;
-
-}  // namespace
 
 const std::vector<std::pair<NormType, std::string>>& norm_type_names() {
     static const std::vector<std::pair<NormType, std::string>> names = {{NormType::kBatch, "batch"},
@@ -28,10 +22,27 @@ const std::vector<std::pair<NormType, std::string>>& token_norm_names() {
 
 const std::vector<std::pair<Activation, std::string>>& activation_names() {
     static const std::vector<std::pair<Activation, std::string>> names = {
-        {Activation::kNone, "none"},
-        {Activation::kRelu, "relu"},
-        {Activation::kGelu, "gelu"},
-        {Activation::kSilu, "silu"}};
+        {Activation::kNone, "linear"},        {Activation::kNone, "none"},
+        {Activation::kRelu, "relu"},          {Activation::kGelu, "gelu"},
+        {Activation::kGeluTanh, "gelu_tanh"}, {Activation::kSilu, "silu"}};
+    return names;
+}
+
+const std::vector<std::pair<NormType, std::string>>& borzoi_norm_names() {
+    static const std::vector<std::pair<NormType, std::string>> names = {
+        {NormType::kBatch, "batch-sync"},
+        {NormType::kBatch, "batch"},
+        {NormType::kLayer, "layer"},
+        {NormType::kRms, "rms"},
+        {NormType::kNone, "none"}};
+    return names;
+}
+
+const std::vector<std::pair<Activation, std::string>>& borzoi_activation_names() {
+    static const std::vector<std::pair<Activation, std::string>> names = {
+        {Activation::kNone, "none"},     {Activation::kNone, "linear"},
+        {Activation::kRelu, "relu"},     {Activation::kGelu, "gelu_erf"},
+        {Activation::kGeluTanh, "gelu"}, {Activation::kSilu, "swish"}};
     return names;
 }
 
@@ -43,14 +54,16 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
             return at::relu(x);
         case Activation::kGelu:
             return at::gelu(x);
+        case Activation::kGeluTanh:
+            return at::gelu(x, "tanh");
         case Activation::kSilu:
             return at::silu(x);
     }
     throw_error("unknown activation");
 }
 
-NormLayer::NormLayer(NormType type, std::int64_t num_channels)
-    : type_(type), num_channels_(num_channels) {
+NormLayer::NormLayer(NormType type, std::int64_t num_channels, const NormSettings& settings)
+    : type_(type), num_channels_(num_channels), settings_(settings) {
     if (type == NormType::kNone) {
         return;
     }
@@ -72,14 +85,15 @@ at::Tensor NormLayer::forward(const at::Tensor& x) {
             return x;
         case NormType::kBatch:
             y = at::batch_norm(wide.flatten(0, -2), weight_, bias_, running_mean_, running_var_,
-                               is_training(), kBatchMomentum, kEpsilon, /*cudnn_enabled=*/true)
+                               is_training(), settings_.batch_momentum, settings_.epsilon,
+                               /*cudnn_enabled=*/true)
                     .view_as(x);
             break;
         case NormType::kLayer:
-            y = at::layer_norm(wide, {num_channels_}, weight_, bias_, kEpsilon);
+            y = at::layer_norm(wide, {num_channels_}, weight_, bias_, settings_.epsilon);
             break;
         case NormType::kRms:
-            y = at::rms_norm(wide, {num_channels_}, weight_, kEpsilon);
+            y = at::rms_norm(wide, {num_channels_}, weight_, settings_.epsilon);
             break;
     }
     return y.to(x.scalar_type());

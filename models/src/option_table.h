@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <utility>
 #include <vector>
@@ -50,6 +51,25 @@ class OptionTable {
             }
         }
     }
+    /// The same where a file may also write null, as Borzoi's do for "no norm".
+    template <typename Enum>
+    void choice_or_null(const std::string& key, Enum& value,
+                        const std::vector<std::pair<Enum, std::string>>& names, Enum null_value) {
+        if (!writes_ && json_.is_null(key)) {
+            value = null_value;
+        } else {
+            choice(key, value, names);
+        }
+    }
+    /// Accepts keys without effect; they are not written.
+    void ignore(std::initializer_list<const char*> keys) {
+        for (const char* key : keys) {
+            if (!writes_) {
+                json_.ignore(key);
+            }
+        }
+    }
+    [[nodiscard]] bool writes() const { return writes_; }
     /// The table of an object below this one.
     OptionTable object(const std::string& key) {
         return {writes_ ? json_.set_object(key) : json_.get_object(key), writes_};

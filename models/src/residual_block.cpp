@@ -43,6 +43,33 @@ void SoftmaxAttnBlockOptions::check(const StreamShape& input, JsonObject& json) 
 
 StreamShape SoftmaxAttnBlockOptions::output_shape(const StreamShape& input) const { return input; }
 
+void TransformerTowerOptions::bind(OptionTable& table) {
+    attention.bind(table);
+    table.number("dropout", dropout, 0.0, 0.99);
+    table.number("dense_expansion", dense_expansion, 0.0, 64.0);
+    table.flag("checkpoint_activations", checkpoint_activations);
+    table.ignore({"mha_l2_scale", "l2_scale", "mha_initializer", "kernel_initializer"});
+}
+
+void TransformerTowerOptions::check(const StreamShape& input, JsonObject& json) const {
+    require_layout(input, Layout::kTokens, json);
+    attention.check(input.num_channels, json);
+}
+
+StreamShape TransformerTowerOptions::output_shape(const StreamShape& input) const { return input; }
+
+ResidualOptions TransformerTowerOptions::residual() const {
+    ResidualOptions options;
+    options.norm_epsilon = 1e-3;
+    options.dropout = dropout;
+    options.checkpoint_activations = checkpoint_activations;
+    return options;
+}
+
+FeedForwardOptions TransformerTowerOptions::feed_forward() const {
+    return {dense_expansion, FeedForwardActivation::kRelu, dropout};
+}
+
 void FeedForwardBlockOptions::bind(OptionTable& table) {
     feed_forward.bind(table);
     table.choice("norm_type", residual.norm, token_norm_names());
@@ -71,6 +98,12 @@ ResidualBlock::ResidualBlock(const SoftmaxAttnBlockOptions& options, const Strea
     add_feed_forward(options.feed_forward);
 }
 
+ResidualBlock::ResidualBlock(const TransformerTowerOptions& options, const StreamShape& input)
+    : TrunkBlock(input, input), options_(options.residual()) {
+    add_branch("mixer", std::make_shared<RelativeAttention>(options.attention, input.num_channels));
+    add_feed_forward(options.feed_forward());
+}
+
 ResidualBlock::ResidualBlock(const FeedForwardBlockOptions& options, const StreamShape& input)
     : TrunkBlock(input, input), options_(options.residual) {
     add_feed_forward(options.feed_forward);
@@ -78,8 +111,10 @@ ResidualBlock::ResidualBlock(const FeedForwardBlockOptions& options, const Strea
 
 void ResidualBlock::add_branch(const std::string& name, std::shared_ptr<TokenLayer> layer) {
     Branch branch;
-    branch.norm = register_module(name + "_norm",
-                                  std::make_shared<NormLayer>(options_.norm, input().num_channels));
+    branch.norm = register_module(
+        name + "_norm",
+        std::make_shared<NormLayer>(options_.norm, input().num_channels,
+                                    NormSettings{.epsilon = options_.norm_epsilon}));
     branch.layer = register_module(name, std::move(layer));
     branches_.push_back(std::move(branch));
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "flagen/error.h"
+#include "no_autocast.h"
 
 namespace flagen::models {
 namespace {
@@ -29,28 +30,12 @@ struct ConvShape {
     }
 };
 
-/// Autocast off for a scope: the products below write in place, which it cannot cast.
-class NoAutocast {
-  public:
-    explicit NoAutocast(at::DeviceType device)
-        : device_(device), was_on_(at::autocast::is_autocast_enabled(device)) {
-        at::autocast::set_autocast_enabled(device_, false);
-    }
-    NoAutocast(const NoAutocast&) = delete;
-    NoAutocast& operator=(const NoAutocast&) = delete;
-    ~NoAutocast() { at::autocast::set_autocast_enabled(device_, was_on_); }
-
-  private:
-    at::DeviceType device_;
-    bool was_on_;
-};
-
 class StridedConv : public torch::autograd::Function<StridedConv> {
   public:
     /// taps: [kernel * in, out], row j * in + c.
     static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
                               const at::Tensor& taps, std::int64_t kernel, std::int64_t stride) {
-        const NoAutocast guard(x.device().type());
+        const NoAutocast guard(x.device().type());  // it cannot cast what is written in place
         const ConvShape shape{x.size(0), x.size(1), x.size(2), taps.size(1), kernel, stride};
         const at::Tensor padded =
             at::zeros({shape.num_windows, shape.num_rows() * stride, shape.in}, x.options());

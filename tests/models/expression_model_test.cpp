@@ -41,7 +41,7 @@ at::Tensor some_codes() { return torch::randint(0, 5, {2, kLength}, torch::kByte
 TEST(ExpressionModel, MapsWindowsToGenes) {
     torch::manual_seed(30);
     ExpressionModel model(small_config(), kSamples);
-    const at::Tensor y = model->forward(some_codes(), some_genes());
+    const at::Tensor y = model->forward(some_codes(), some_genes()).genes;
     EXPECT_EQ(y.sizes(), (std::vector<std::int64_t>{4, kSamples}));
     EXPECT_EQ(y.scalar_type(), at::kFloat);
     EXPECT_TRUE(y.isfinite().all().item<bool>());
@@ -54,7 +54,7 @@ TEST(ExpressionModel, MapsWindowsToGenes) {
 TEST(ExpressionModel, EveryParameterGetsAGradient) {
     torch::manual_seed(31);
     ExpressionModel model(small_config(), kSamples);
-    model->forward(some_codes(), some_genes()).square().sum().backward();
+    model->forward(some_codes(), some_genes()).genes.square().sum().backward();
     for (const auto& item : model->named_parameters()) {
         ASSERT_TRUE(item.value().grad().defined()) << item.key();
         EXPECT_GT(item.value().grad().abs().sum().item<float>(), 0.0F) << item.key();
@@ -67,10 +67,10 @@ TEST(ExpressionModel, WindowsOfABatchDoNotMix) {
     model->eval();
     const torch::NoGradGuard no_grad;
     const at::Tensor codes = some_codes();
-    const at::Tensor both = model->forward(codes, some_genes());
-    const at::Tensor second = model->forward(
-        codes.narrow(0, 1, 1),
-        make_queries({{0, 0, 333, +1, {}}, {0, 1500, kLength, -1, {{1500, kLength}}}}));
+    const at::Tensor both = model->forward(codes, some_genes()).genes;
+    const GeneQueries of_second =
+        make_queries({{0, 0, 333, +1, {}}, {0, 1500, kLength, -1, {{1500, kLength}}}});
+    const at::Tensor second = model->forward(codes.narrow(0, 1, 1), of_second).genes;
     EXPECT_TRUE(torch::allclose(both.narrow(0, 2, 2), second, 1e-5, 1e-6));
 }
 
@@ -79,7 +79,7 @@ TEST(ExpressionModel, RejectsWrongInput) {
     EXPECT_THROW((void)model->forward(torch::zeros({1, 1024}, torch::kByte), some_genes()), Error);
     EXPECT_THROW((void)model->forward(torch::zeros({2, kLength}), some_genes()), Error);
     EXPECT_THROW((void)model->forward(some_codes().narrow(0, 0, 1), some_genes()), Error);
-    const at::Tensor none = model->forward(some_codes(), make_queries({}));
+    const at::Tensor none = model->forward(some_codes(), make_queries({})).genes;
     EXPECT_EQ(none.sizes(), (std::vector<std::int64_t>{0, kSamples}));
 }
 
@@ -89,10 +89,10 @@ TEST(ExpressionModel, PutsTheOutputOnTheScaleOfTheTargets) {
     model->eval();
     const torch::NoGradGuard no_grad;
     const at::Tensor codes = some_codes();
-    const at::Tensor plain = model->forward(codes, some_genes());
+    const at::Tensor plain = model->forward(codes, some_genes()).genes;
     const at::Tensor mean = torch::tensor({1.0F, 2.0F, 4.0F});
     model->genes().set_target_scale(mean, 10.0, 100.0);
-    const at::Tensor scaled = model->forward(codes, some_genes());
+    const at::Tensor scaled = model->forward(codes, some_genes()).genes;
     const at::Tensor gene_mean = plain.mean(1, true);
     EXPECT_TRUE(
         torch::allclose(scaled, mean + 10.0 * gene_mean + 100.0 * (plain - gene_mean), 1e-4, 1e-4));
@@ -109,8 +109,8 @@ TEST(ExpressionModel, NamedTensorsAreTheWholeState) {
     first->eval();
     second->eval();
     const torch::NoGradGuard no_grad;
-    EXPECT_FALSE(
-        torch::equal(first->forward(codes, some_genes()), second->forward(codes, some_genes())));
+    EXPECT_FALSE(torch::equal(first->forward(codes, some_genes()).genes,
+                              second->forward(codes, some_genes()).genes));
     const auto parameters = first->named_parameters();
     for (auto& item : second->named_parameters()) {
         item.value().copy_(parameters[item.key()]);
@@ -119,15 +119,15 @@ TEST(ExpressionModel, NamedTensorsAreTheWholeState) {
     for (auto& item : second->named_buffers()) {
         item.value().copy_(buffers[item.key()]);
     }
-    EXPECT_TRUE(
-        torch::equal(first->forward(codes, some_genes()), second->forward(codes, some_genes())));
+    EXPECT_TRUE(torch::equal(first->forward(codes, some_genes()).genes,
+                             second->forward(codes, some_genes()).genes));
 }
 
 /// Every gradient of one training step from a fixed seed, and the buffers after it.
 std::vector<at::Tensor> run_step(const ModelConfig& config) {
     torch::manual_seed(35);
     ExpressionModel model(config, kSamples);
-    model->forward(some_codes(), some_genes()).square().sum().backward();
+    model->forward(some_codes(), some_genes()).genes.square().sum().backward();
     std::vector<at::Tensor> tensors;
     for (const at::Tensor& parameter : model->parameters()) {
         tensors.push_back(parameter.grad());
@@ -156,9 +156,9 @@ TEST(ExpressionModel, RepeatsToTheBitOnTwoThreads) {
 TEST(ExpressionModel, LearnsATinyTask) {
     torch::manual_seed(36);
     ModelConfig config = small_config(R"("kind": "gated_deltanet")");
-    config.genes.token_dropout = 0.0;
-    config.genes.dropout = 0.0;
-    config.genes.hidden_dropout = 0.0;
+    config.genes->token_dropout = 0.0;
+    config.genes->dropout = 0.0;
+    config.genes->hidden_dropout = 0.0;
     ExpressionModel model(config, 1);
     torch::optim::Adam optimizer(model->parameters(), torch::optim::AdamOptions(3e-3));
     // Expression is the share of G and C in the gene, which each window sets at random.
@@ -183,7 +183,7 @@ TEST(ExpressionModel, LearnsATinyTask) {
             target.push_back(static_cast<float>(4.0 * share - 2.0));
         }
         optimizer.zero_grad();
-        const at::Tensor y = model->forward(codes, queries).select(1, 0);
+        const at::Tensor y = model->forward(codes, queries).genes.select(1, 0);
         const at::Tensor loss = (y - torch::tensor(target)).square().mean();
         loss.backward();
         optimizer.step();

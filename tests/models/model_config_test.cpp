@@ -40,10 +40,10 @@ TEST(ModelConfig, ReadsAWholeModel) {
     ASSERT_EQ(config.trunk.size(), 6U);
     EXPECT_EQ(config.trunk[3].repeat, 2);
     EXPECT_EQ(config.trunk_shape(), (StreamShape{Layout::kTokens, 128, 16, 8}));
-    EXPECT_EQ(config.genes.hidden, 16);
-    EXPECT_EQ(config.genes.pools.size(), 1U);
-    EXPECT_EQ(config.genes.promoter.width, 0);
-    EXPECT_EQ(config.genes.codons.width, 64);
+    EXPECT_EQ(config.genes->hidden, 16);
+    EXPECT_EQ(config.genes->pools.size(), 1U);
+    EXPECT_EQ(config.genes->promoter.width, 0);
+    EXPECT_EQ(config.genes->codons.width, 64);
 }
 
 TEST(ModelConfig, ResolvedTextReadsBackToItself) {
@@ -59,8 +59,8 @@ TEST(ModelConfig, KeepsAnEmptyListOfPools) {
     JsonObject model = JsonObject::parse(
         R"({"trunk": [{"name": "conv_dna"}], "heads": {"genes": {"pools": []}}})", "p");
     const ModelConfig config = ModelConfig::from_json(model, 1024);
-    EXPECT_TRUE(config.genes.pools.empty());
-    EXPECT_TRUE(ModelConfig::from_json_text(config.to_json_text(), "p").genes.pools.empty());
+    EXPECT_TRUE(config.genes->pools.empty());
+    EXPECT_TRUE(ModelConfig::from_json_text(config.to_json_text(), "p").genes->pools.empty());
 }
 
 TEST(ModelConfig, ReportsAllProblemsAtOnce) {
@@ -147,6 +147,7 @@ TEST(ModelConfig, ReportsFaultsOfTheGenesHead) {
 }
 
 TEST(Presets, AreValidModels) {
+    // The track presets are in track_model_test.cpp.
     for (const std::string name : {"ecoli_quickstart", "yeast_524k"}) {
         JsonObject root = JsonObject::read_file(FLAGEN_PRESETS "/" + name + ".json");
         JsonObject model = root.get_object("model");

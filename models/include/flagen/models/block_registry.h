@@ -1,15 +1,24 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "flagen/json_object.h"
+#include "flagen/models/norm_types.h"
 #include "flagen/models/stream_shape.h"
 
 namespace flagen::models {
 
 class TrunkBlock;
+
+/// Keys of the model section that stand for absent keys of the blocks that Borzoi's files know.
+struct BlockDefaults {
+    std::optional<Activation> activation;  ///< `activation`
+    std::optional<NormType> norm;          ///< `norm_type`
+    std::optional<double> bn_momentum;     ///< `bn_momentum`, the share that running values keep.
+};
 
 /// Checked options of one block of the trunk; makes the module.
 class BlockSpec {
@@ -28,9 +37,14 @@ class BlockSpec {
 /// Names that the `trunk` list of a model may use, in order of the registry.
 [[nodiscard]] const std::vector<std::string>& block_names();
 
+/// Whether `repeat` is an option of the block itself, which has as many stages, and not a number of
+/// blocks.
+[[nodiscard]] bool block_owns_repeat(const std::string& name);
+
 /// Reads the options of block `name` out of `json`. Faults are noted as problems of `json`: an
 /// unknown name gives the nearest one and a null result; wrong values give the defaults.
 [[nodiscard]] std::shared_ptr<const BlockSpec> parse_block(const std::string& name,
-                                                           JsonObject& json);
+                                                           JsonObject& json,
+                                                           const BlockDefaults& defaults = {});
 
 }  // namespace flagen::models

@@ -15,7 +15,10 @@ class DepthwiseConv : public torch::nn::Module {
         kCentred,  ///< t - width / 2 .. t + width / 2; width is odd
     };
 
-    DepthwiseConv(std::int64_t num_channels, std::int64_t width, Reach reach);
+    enum class Bias { kNo, kYes };
+
+    DepthwiseConv(std::int64_t num_channels, std::int64_t width, Reach reach,
+                  Bias bias = Bias::kYes);
 
     [[nodiscard]] at::Tensor forward(const at::Tensor& x) const;
 
@@ -24,7 +27,7 @@ class DepthwiseConv : public torch::nn::Module {
     std::int64_t width_;
     Reach reach_;
     at::Tensor weight_;  // [C, 1, width]; tap j of kPast reads token t - width + 1 + j
-    at::Tensor bias_;    // [C]
+    at::Tensor bias_;    // [C], or undefined
 };
 
 }  // namespace flagen::models

@@ -2,36 +2,61 @@
 
 #include <torch/nn/pimpl.h>
 
+#include <map>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "flagen/models/gene_head.h"
 #include "flagen/models/gene_queries.h"
 #include "flagen/models/model_config.h"
+#include "flagen/models/track_head.h"
 #include "flagen/models/trunk.h"
 
 namespace flagen::models {
 
-/// A whole model: windows of DNA to the expression of genes. Axes: B windows, L bases, G genes, S
+/// What a model predicts for a batch. Axes: B windows, Lo output bins, T tracks, G genes, S
 /// samples.
+struct ModelOutput {
+    at::Tensor genes;  ///< [G, S] fp32, on the scale of the targets; undefined if not asked for.
+    std::map<std::string, at::Tensor> tracks;  ///< By head: [B, Lo, T] fp32, > 0.
+};
+
+/// A whole model: windows of DNA to the expression of genes and to measured tracks.
+///
+/// Bin b of a track stands for bases [offset_bp + b * bp_per_token, ...) of the window, by the
+/// trunk's tokens_shape().
 ///
 /// State: named_parameters() and named_buffers(), both recursive, are all there is to save. Random
 /// numbers (parameters at the start, dropout) come from LibTorch's CPU generator alone.
 class ExpressionModelImpl : public torch::nn::Module {
   public:
+    /// @param num_samples of the genes head; no matter without one
     ExpressionModelImpl(const ModelConfig& config, std::int64_t num_samples);
 
-    /// tokens uint8 [B, L], A C G T N = 0..4, L = config().seq_length -> [G, S] fp32, on the scale
-    /// of the targets. @throws Error where shapes or queries break their contract.
-    [[nodiscard]] at::Tensor forward(const at::Tensor& tokens, const GeneQueries& queries);
+    /// Computes the heads that are asked for: the genes head where the queries are defined, and the
+    /// named track heads.
+    ///
+    /// @param tokens      uint8 [B, L], A C G T N = 0..4, L = config().seq_length
+    /// @param queries     may be empty (no genes) or default-constructed (genes not asked for)
+    /// @param track_heads names without "head_"
+    /// @throws Error where shapes or queries break their contract or the model lacks a head.
+    [[nodiscard]] ModelOutput forward(const at::Tensor& tokens, const GeneQueries& queries,
+                                      const std::vector<std::string>& track_heads = {});
 
     [[nodiscard]] const ModelConfig& config() const { return config_; }
     [[nodiscard]] Trunk& trunk() const { return *trunk_; }
-    [[nodiscard]] GeneHead& genes() const { return *genes_; }
+    [[nodiscard]] bool has_genes() const { return genes_ != nullptr; }
+    /// @throws Error without a genes head.
+    [[nodiscard]] GeneHead& genes() const;
+    /// @throws Error without a track head of that name.
+    [[nodiscard]] TrackHead& track_head(const std::string& name) const;
 
   private:
     ModelConfig config_;
     std::shared_ptr<Trunk> trunk_;
-    std::shared_ptr<GeneHead> genes_;
+    std::shared_ptr<GeneHead> genes_;  // may be null
+    std::map<std::string, std::shared_ptr<TrackHead>> track_heads_;
 };
 
 TORCH_MODULE(ExpressionModel);

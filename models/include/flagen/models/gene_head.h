@@ -30,7 +30,7 @@ class GeneHead : public torch::nn::Module {
              std::int64_t seq_length, std::int64_t num_samples);
 
     /// -> [G, S] fp32, on the scale of the targets. Without genes the result is empty and carries
-    /// no gradient.
+    /// no gradient. @throws Error if a gene does not lie in the bases of the trunk's tokens.
     [[nodiscard]] at::Tensor forward(const TrunkOutput& trunk, const at::Tensor& codes,
                                      const GeneQueries& queries);
 

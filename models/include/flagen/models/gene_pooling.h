@@ -18,7 +18,8 @@ struct RowSums {
 
 /// Weights that average tokens over the stretch of `pool` for each gene: token t of bp bases counts
 /// by the bases that it shares with the stretch, divided by the stretch's whole length. Parts
-/// outside the window count as zeros; so does a gene without pieces where the pool is over pieces.
+/// outside the bases of the tokens (the window, less what is cropped) count as zeros; so does a
+/// gene without pieces where the pool is over pieces.
 [[nodiscard]] RowSums plan_gene_pool(const GeneQueries& queries, const GenePool& pool,
                                      const StreamShape& tokens);
 

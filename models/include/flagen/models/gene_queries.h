@@ -2,6 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "flagen/models/stream_shape.h"
+
 namespace flagen::models {
 
 /// Genes to predict, by their place in the windows of a batch. Axes: B windows of L bases, G genes,
@@ -20,6 +22,8 @@ struct GeneQueries {
     at::Tensor piece_end_bp;    ///< [P]
 
     [[nodiscard]] std::int64_t num_genes() const { return window.defined() ? window.size(0) : 0; }
+    /// False for a default-constructed value: no question about genes at all.
+    [[nodiscard]] bool defined() const { return window.defined(); }
 };
 
 /// Checks every rule above against windows of `seq_length` bases and a batch of `num_windows`.
@@ -27,5 +31,10 @@ struct GeneQueries {
 /// @throws Error naming the gene's row and the broken rule: the caller planned the windows wrongly.
 void check_gene_queries(const GeneQueries& queries, std::int64_t num_windows,
                         std::int64_t seq_length);
+
+/// Checks that every gene lies in the bases that `tokens` stand for, which cropping may narrow.
+///
+/// @throws Error naming the gene's row.
+void check_genes_inside(const GeneQueries& queries, const StreamShape& tokens);
 
 }  // namespace flagen::models

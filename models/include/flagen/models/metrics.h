@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -13,6 +14,14 @@ namespace flagen::models {
 /// LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
 class PairMoments {
   public:
+    /// Count, two means, two sums of squared deviations, sum of products of deviations, sum of
+    /// squared errors: the whole state.
+    using State = std::array<double, 7>;
+
+    PairMoments() = default;
+    explicit PairMoments(const State& state);
+    [[nodiscard]] State state() const;
+
     void add(double predicted, double measured);
     void merge(const PairMoments& other);
 
@@ -55,6 +64,7 @@ struct DefinedMean {
     std::int64_t num_defined = 0;
     std::int64_t num_undefined = 0;
 };
+[[nodiscard]] DefinedMean mean_of_defined(std::span<const double> values);
 
 /// What ExpressionMetrics reports. Every average says how many members were defined.
 struct ExpressionScores {

@@ -16,6 +16,7 @@ struct StageSummary {
     std::int64_t num_parameters = 0;
     double forward_flops = 0;     ///< A multiply-add counts as two.
     double activation_bytes = 0;  ///< fp32 tensors kept for the backward pass, about.
+    bool is_head = false;
 };
 
 /// What `flagen info` prints. A training step costs about three forward passes.

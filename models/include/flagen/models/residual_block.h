@@ -6,6 +6,7 @@
 #include "flagen/models/feed_forward.h"
 #include "flagen/models/linear_mixer_options.h"
 #include "flagen/models/norm_layer.h"
+#include "flagen/models/relative_attention.h"
 #include "flagen/models/softmax_mixer.h"
 #include "flagen/models/trunk_block.h"
 
@@ -14,7 +15,8 @@ namespace flagen::models {
 /// Options that every residual block has.
 struct ResidualOptions {
     NormType norm = NormType::kLayer;
-    double dropout = 0.0;  ///< Of each branch's result, before it is added.
+    double norm_epsilon = 1e-5;  ///< No key: a block's kind sets it.
+    double dropout = 0.0;        ///< Of each branch's result, before it is added.
     /// Keeps only the block's input and computes the block a second time in the backward pass.
     bool checkpoint_activations = false;
 
@@ -43,6 +45,22 @@ struct SoftmaxAttnBlockOptions {
     [[nodiscard]] StreamShape output_shape(const StreamShape& input) const;
 };
 
+/// `transformer_tower`, one layer of Borzoi's: attention with relative positions, then a ReLU
+/// feed-forward layer. One dropout for both branches and the hidden units; layer norms of epsilon
+/// 1e-3.
+struct TransformerTowerOptions {
+    RelativeAttentionOptions attention;
+    double dropout = 0.25;
+    double dense_expansion = 2.0;         ///< Hidden width over channels; 0 leaves the layer out.
+    bool checkpoint_activations = false;  ///< As in ResidualOptions.
+
+    void bind(OptionTable& table);
+    void check(const StreamShape& input, JsonObject& json) const;
+    [[nodiscard]] StreamShape output_shape(const StreamShape& input) const;
+    [[nodiscard]] ResidualOptions residual() const;
+    [[nodiscard]] FeedForwardOptions feed_forward() const;
+};
+
 /// `feed_forward`: a feed-forward layer alone.
 struct FeedForwardBlockOptions {
     FeedForwardOptions feed_forward;
@@ -61,6 +79,7 @@ class ResidualBlock : public TrunkBlock {
   public:
     ResidualBlock(const LinearAttnBlockOptions& options, const StreamShape& input);
     ResidualBlock(const SoftmaxAttnBlockOptions& options, const StreamShape& input);
+    ResidualBlock(const TransformerTowerOptions& options, const StreamShape& input);
     ResidualBlock(const FeedForwardBlockOptions& options, const StreamShape& input);
 
     at::Tensor forward(const at::Tensor& x) override;

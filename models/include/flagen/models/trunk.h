@@ -33,7 +33,10 @@ class Trunk : public torch::nn::Module {
     [[nodiscard]] const std::vector<std::shared_ptr<TrunkBlock>>& blocks() const { return blocks_; }
 
   private:
+    void plan_skips();
+
     std::vector<std::shared_ptr<TrunkBlock>> blocks_;
+    std::vector<bool> wanted_skips_;  // in the order of the offers
     std::size_t num_tower_blocks_ = 0;
     StreamShape tokens_shape_;
     StreamShape tower_shape_;

@@ -2,7 +2,11 @@
 
 #include <torch/nn/module.h>
 
+#include <cstddef>
+#include <optional>
+
 #include "flagen/models/stream_shape.h"
+#include "flagen/models/trunk_skips.h"
 
 namespace flagen::models {
 
@@ -37,6 +41,13 @@ class TrunkBlock : public torch::nn::Module {
     /// x has the layout and sizes of input(), with any number of windows; the result those of
     /// output().
     [[nodiscard]] virtual at::Tensor forward(const at::Tensor& x) = 0;
+    /// The same for blocks that offer skips or take one; all others look at `x` alone.
+    [[nodiscard]] virtual at::Tensor forward_with_skips(const at::Tensor& x,
+                                                        TrunkSkips& /*skips*/) {
+        return forward(x);
+    }
+    /// Which of input().skips a U-Net step takes.
+    [[nodiscard]] virtual std::optional<std::size_t> taken_skip() const { return std::nullopt; }
     [[nodiscard]] virtual StageCost cost() const = 0;
     /// Whether it is a local convolution: the blocks before the first other one are the tower.
     [[nodiscard]] virtual bool is_convolution() const { return false; }
