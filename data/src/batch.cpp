@@ -77,6 +77,24 @@ GeneRows collate_genes(const std::vector<WindowExample>& examples, const TargetT
     return genes;
 }
 
+at::Tensor collate_tracks(const std::vector<WindowExample>& examples) {
+    const std::size_t size = examples.front().tracks.size();
+    const std::int64_t num_tracks = examples.front().num_tracks;
+    if (num_tracks == 0) {
+        return {};
+    }
+    const std::int64_t num_bins = static_cast<std::int64_t>(size) / num_tracks;
+    at::Tensor tracks = at::empty(
+        {static_cast<std::int64_t>(examples.size()), num_bins, num_tracks}, at::kFloat);
+    for (std::size_t i = 0; i < examples.size(); ++i) {
+        FLAGEN_CHECK_EQ(examples[i].tracks.size(), size, "windows of one batch differ in bins");
+        FLAGEN_CHECK_EQ(examples[i].num_tracks, num_tracks, "windows of one batch differ in tracks");
+        std::memcpy(tracks.mutable_data_ptr<float>() + i * size, examples[i].tracks.data(),
+                    size * sizeof(float));
+    }
+    return tracks;
+}
+
 }  // namespace
 
 TargetTable TargetTable::make(const GeneTargets& targets, const TargetTransform& transform) {
@@ -102,6 +120,7 @@ Batch collate(const std::vector<WindowExample>& examples, const TargetTable* tar
         batch.num_padded_bp.push_back(examples[i].num_padded_bp);
     }
     batch.genes = collate_genes(examples, targets);
+    batch.tracks = collate_tracks(examples);
     return batch;
 }
 

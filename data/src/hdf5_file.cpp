@@ -60,6 +60,11 @@ Hdf5Handle access_properties() {
 
 }  // namespace
 
+std::recursive_mutex& hdf5_mutex() {
+    static std::recursive_mutex mutex;
+    return mutex;
+}
+
 Hdf5Handle::Hdf5Handle(Hdf5Handle&& other) noexcept
     : id_(std::exchange(other.id_, H5I_INVALID_HID)), close_(other.close_) {}
 
@@ -74,13 +79,18 @@ Hdf5Handle& Hdf5Handle::operator=(Hdf5Handle&& other) noexcept {
 
 bool Hdf5Handle::reset() {
     const hid_t id = std::exchange(id_, H5I_INVALID_HID);
-    return id < 0 || close_(id) >= 0;
+    if (id < 0) {
+        return true;
+    }
+    const std::lock_guard lock(hdf5_mutex());
+    return close_(id) >= 0;
 }
 
 Hdf5File::Hdf5File(std::string path, Hdf5Handle file, bool reading)
     : path_(std::move(path)), file_(std::move(file)), reading_(reading) {}
 
 Hdf5File Hdf5File::create(const std::string& path) {
+    const std::lock_guard lock(hdf5_mutex());
     prepare_library();
     const Hdf5Handle creation(H5Pcreate(H5P_FILE_CREATE), &H5Pclose);
     // Without times the same predictions give the same bytes.
@@ -93,6 +103,7 @@ Hdf5File Hdf5File::create(const std::string& path) {
 }
 
 Hdf5File Hdf5File::open_for_reading(const std::string& path) {
+    const std::lock_guard lock(hdf5_mutex());
     prepare_library();
     H5PLset_loading_state(0);
     FLAGEN_USER_CHECK(UserFault::kInputFile, std::filesystem::exists(path),
@@ -126,6 +137,7 @@ void Hdf5File::check(herr_t status, const std::string& object, const std::string
 }
 
 void Hdf5File::create_group(const std::string& name) {
+    const std::lock_guard lock(hdf5_mutex());
     const Hdf5Handle creation(H5Pcreate(H5P_GROUP_CREATE), &H5Pclose);
     H5Pset_obj_track_times(creation.get(), false);
     const Hdf5Handle group(
@@ -160,6 +172,7 @@ Hdf5Handle Hdf5File::create_dataset(const std::string& name, hid_t type,
 
 void Hdf5File::write_vector(const std::string& name, hid_t type, std::size_t element_bytes,
                             std::size_t count, const void* data) {
+    const std::lock_guard lock(hdf5_mutex());
     FLAGEN_CHECK(count > 0, "an empty dataset: ", name, " (", path_, ")");
     const auto per_chunk = static_cast<std::size_t>(kChunkBytes) / element_bytes;
     const hsize_t chunk = std::clamp<std::size_t>(per_chunk, 1, count);
@@ -173,6 +186,7 @@ void Hdf5File::write_vector(const std::string& name, hid_t type, std::size_t ele
 }
 
 void Hdf5File::write_strings(const std::string& name, const std::vector<std::string>& values) {
+    const std::lock_guard lock(hdf5_mutex());
     std::size_t width = 1;
     for (const std::string& value : values) {
         FLAGEN_CHECK(value.find('\0') == std::string::npos, "NUL byte in a string of ", name);
@@ -195,12 +209,17 @@ void Hdf5File::write_uint8(const std::string& name, const std::vector<std::uint8
     write_vector(name, H5T_STD_U8LE, sizeof(std::uint8_t), values.size(), values.data());
 }
 
+void Hdf5File::write_uint16(const std::string& name, const std::vector<std::uint16_t>& values) {
+    write_vector(name, H5T_STD_U16LE, sizeof(std::uint16_t), values.size(), values.data());
+}
+
 std::int64_t Hdf5File::rows_per_chunk(std::int64_t columns) {
     const auto row_bytes = static_cast<std::int64_t>(sizeof(float)) * columns;
     return std::max<std::int64_t>(kChunkBytes / row_bytes, 1);
 }
 
 void Hdf5File::create_matrix(const std::string& name, std::int64_t rows, std::int64_t columns) {
+    const std::lock_guard lock(hdf5_mutex());
     FLAGEN_CHECK(rows > 0 && columns > 0, name, " of ", rows, " x ", columns, " (", path_, ")");
     const float fill = std::numeric_limits<float>::quiet_NaN();
     const std::int64_t chunk_rows = std::min(rows, rows_per_chunk(columns));
@@ -214,6 +233,7 @@ void Hdf5File::create_matrix(const std::string& name, std::int64_t rows, std::in
 
 void Hdf5File::write_rows(const std::string& name, std::int64_t first_row, std::int64_t num_rows,
                           std::int64_t columns, std::span<const float> values) {
+    const std::lock_guard lock(hdf5_mutex());
     const std::string action = "cannot write rows from " + std::to_string(first_row);
     FLAGEN_CHECK_EQ(static_cast<std::int64_t>(values.size()), num_rows * columns, name);
     Hdf5Handle dataset(check_id(H5Dopen2(file_.get(), name.c_str(), H5P_DEFAULT), name, action),
@@ -233,6 +253,7 @@ void Hdf5File::write_rows(const std::string& name, std::int64_t first_row, std::
 }
 
 void Hdf5File::write_attribute(const std::string& name, const AttributeValue& value) {
+    const std::lock_guard lock(hdf5_mutex());
     const std::string object = "attribute " + name;
     const std::string action = "cannot write";
     const Hdf5Handle space(check_id(H5Screate(H5S_SCALAR), object, action), &H5Sclose);
@@ -258,6 +279,7 @@ void Hdf5File::write_attribute(const std::string& name, const AttributeValue& va
 }
 
 void Hdf5File::flush_and_close() {
+    const std::lock_guard lock(hdf5_mutex());
     check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "file", "cannot flush");
     if (!file_.reset()) {
         fail("file", "cannot close");

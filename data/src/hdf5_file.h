@@ -3,11 +3,13 @@
 #include <hdf5.h>
 
 #include <cstdint>
+#include <mutex>
 #include <span>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "chunk_codec.h"
 #include "flagen/data/prediction_store.h"
 
 namespace flagen::data {
@@ -35,8 +37,13 @@ class Hdf5Handle {
     CloseFunction close_ = nullptr;
 };
 
-/// One HDF5 file, written once or read. Every call is checked; the library's own printing of its
-/// error stack is off, and the innermost reason goes into the exception's text.
+/// The library is built without thread safety in the distributions, so one lock is held for every
+/// call into it. Recursive: functions of Hdf5File use each other.
+[[nodiscard]] std::recursive_mutex& hdf5_mutex();
+
+/// One HDF5 file, written once or read. Several files may be used by several threads. Every call is
+/// checked; the library's own printing of its error stack is off, and the innermost reason goes
+/// into the exception's text.
 ///
 /// Writing: `path` is made new. Failures throw Error.
 /// Reading: failures throw UserError (kInputFile).
@@ -51,6 +58,7 @@ class Hdf5File {
     void write_strings(const std::string& name, const std::vector<std::string>& values);
     void write_int64(const std::string& name, const std::vector<std::int64_t>& values);
     void write_uint8(const std::string& name, const std::vector<std::uint8_t>& values);
+    void write_uint16(const std::string& name, const std::vector<std::uint16_t>& values);
 
     /// Rows of a float32 matrix that one chunk (about 1 MiB) holds; writing whole chunks costs
     /// least.
@@ -59,6 +67,18 @@ class Hdf5File {
     void create_matrix(const std::string& name, std::int64_t rows, std::int64_t columns);
     void write_rows(const std::string& name, std::int64_t first_row, std::int64_t num_rows,
                     std::int64_t columns, std::span<const float> values);
+
+    /// A dataset in chunks of exactly the sizes given, with the filters of encode_chunk(), to be
+    /// filled by write_chunk(). `chunk` need not divide `sizes`; each chunk is written whole.
+    void create_chunked(const std::string& name, ElementType type,
+                        const std::vector<std::int64_t>& sizes,
+                        const std::vector<std::int64_t>& chunk);
+    /// `offset` is the position of the chunk's first element; `encoded` is from encode_chunk().
+    void write_chunk(const std::string& name, const std::vector<std::int64_t>& offset,
+                     std::span<const std::uint8_t> encoded);
+
+    /// Whether the root group has an object of that name.
+    [[nodiscard]] bool has(const std::string& name) const;
 
     /// Attributes of the root group.
     void write_attribute(const std::string& name, const AttributeValue& value);
@@ -70,6 +90,17 @@ class Hdf5File {
     [[nodiscard]] std::vector<float> read_matrix(const std::string& name, std::int64_t rows,
                                                  std::int64_t columns) const;
     [[nodiscard]] Attributes read_attributes() const;
+
+    struct ChunkedLayout {
+        ElementType type = ElementType::kFloat32;
+        std::vector<std::int64_t> sizes;
+        std::vector<std::int64_t> chunk;
+    };
+    /// Sizes of a dataset that create_chunked() made, of `rank` dimensions.
+    [[nodiscard]] ChunkedLayout chunked_layout(const std::string& name, int rank) const;
+    /// Bytes of one chunk as write_chunk() took them, for decode_chunk().
+    [[nodiscard]] std::vector<std::uint8_t> read_chunk(
+        const std::string& name, const std::vector<std::int64_t>& offset) const;
 
     /// Hands the data to the system and closes. @throws Error if either fails (a full disk may show
     /// only here).

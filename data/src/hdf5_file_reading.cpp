@@ -1,5 +1,6 @@
 // The reading half of Hdf5File.
 #include <cstring>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,7 @@ void Hdf5File::read_all(const Hdf5Handle& dataset, const std::string& name, hid_
 }
 
 std::vector<std::string> Hdf5File::read_strings(const std::string& name) const {
+    const std::lock_guard lock(hdf5_mutex());
     std::vector<hsize_t> dims;
     const Hdf5Handle dataset = open_dataset(name, dims, 1);
     const Hdf5Handle type(check_id(H5Dget_type(dataset.get()), name, "cannot read"), &H5Tclose);
@@ -82,6 +84,7 @@ std::vector<std::string> Hdf5File::read_strings(const std::string& name) const {
 }
 
 std::vector<std::int64_t> Hdf5File::read_int64(const std::string& name) const {
+    const std::lock_guard lock(hdf5_mutex());
     std::vector<hsize_t> dims;
     const Hdf5Handle dataset = open_dataset(name, dims, 1);
     std::vector<std::int64_t> values(static_cast<std::size_t>(dims[0]));
@@ -90,6 +93,7 @@ std::vector<std::int64_t> Hdf5File::read_int64(const std::string& name) const {
 }
 
 std::vector<std::uint8_t> Hdf5File::read_uint8(const std::string& name) const {
+    const std::lock_guard lock(hdf5_mutex());
     std::vector<hsize_t> dims;
     const Hdf5Handle dataset = open_dataset(name, dims, 1);
     std::vector<std::uint8_t> values(static_cast<std::size_t>(dims[0]));
@@ -99,6 +103,7 @@ std::vector<std::uint8_t> Hdf5File::read_uint8(const std::string& name) const {
 
 std::vector<float> Hdf5File::read_matrix(const std::string& name, std::int64_t rows,
                                          std::int64_t columns) const {
+    const std::lock_guard lock(hdf5_mutex());
     std::vector<hsize_t> dims;
     const Hdf5Handle dataset = open_dataset(name, dims, 2);
     FLAGEN_USER_CHECK(
@@ -142,7 +147,13 @@ AttributeValue Hdf5File::read_attribute(const std::string& name) const {
     }
 }
 
+bool Hdf5File::has(const std::string& name) const {
+    const std::lock_guard lock(hdf5_mutex());
+    return H5Lexists(file_.get(), name.c_str(), H5P_DEFAULT) > 0;
+}
+
 Attributes Hdf5File::read_attributes() const {
+    const std::lock_guard lock(hdf5_mutex());
     H5O_info_t info;
     check(H5Oget_info(file_.get(), &info), "file", "cannot read the attributes");
     Attributes attributes;

@@ -54,11 +54,13 @@ WindowDatasetConfig WindowDatasetConfig::from_json(JsonObject& json) {
 
 WindowDataset::WindowDataset(std::shared_ptr<const genomics::ReferenceGenome> reference,
                              const std::vector<genomics::GeneSpan>& genes,
-                             const genomics::SplitPlan& plan, const WindowDatasetConfig& config)
+                             const genomics::SplitPlan& plan, const WindowDatasetConfig& config,
+                             std::shared_ptr<const TrackWindows> tracks)
     : reference_(std::move(reference)),
       config_(config),
       segments_(plan.train_segments()),
-      index_(genes, train_rows(genes, plan), plan.contigs()) {
+      index_(genes, train_rows(genes, plan), plan.contigs()),
+      tracks_(std::move(tracks)) {
     if (config_.max_shift_bp == -1) {
         config_.max_shift_bp = config_.stride_bp / 2;
     }
@@ -83,12 +85,37 @@ WindowDataset::WindowDataset(std::shared_ptr<const genomics::ReferenceGenome> re
                       " windows excluded); choose a smaller seq_length or hold out less");
 }
 
+WindowDataset::WindowDataset(std::shared_ptr<const genomics::ReferenceGenome> reference,
+                             const std::vector<genomics::GeneSpan>& genes,
+                             const genomics::SplitPlan& plan, const WindowDatasetConfig& config,
+                             std::shared_ptr<const TrackWindows> tracks,
+                             std::vector<genomics::Window> listed)
+    : reference_(std::move(reference)),
+      config_(config),
+      index_(genes, train_rows(genes, plan), plan.contigs()),
+      tracks_(std::move(tracks)),
+      listed_(true) {
+    check_config(config_);
+    FLAGEN_USER_CHECK(UserFault::kConfig, !listed.empty(), "the list of windows has none to train on");
+    for (const Window& window : listed) {
+        FLAGEN_CHECK(window.length_bp == config_.window_bp &&
+                         window.strand == genomics::Strand::kForward,
+                     "a listed window is no forward window of ", config_.window_bp, " bp: ",
+                     genomics::window_name(window));
+    }
+    plan_.windows = std::move(listed);
+}
+
 std::int64_t WindowDataset::num_examples() const {
     return static_cast<std::int64_t>(plan_.windows.size());
 }
 
 WindowDataset::StartRange WindowDataset::start_range(std::size_t tile) const {
     const Window& window = plan_.windows[tile];
+    if (listed_) {
+        return {window.start_bp - config_.max_shift_bp, window.start_bp + config_.max_shift_bp,
+                false};
+    }
     const Segment& segment = segments_[plan_.segment_of_window[tile]];
     const std::int64_t last_start = segment.end_bp() - window.length_bp;
     if (segment.whole_ring) {
@@ -141,6 +168,14 @@ void WindowDataset::mutate(const SampleId& id, std::vector<std::uint8_t>& tokens
     }
 }
 
+Window WindowDataset::track_window(const WindowExample& example) const {
+    Window window = example.window;
+    if (listed_) {
+        window.start_bp = plan_.windows[static_cast<std::size_t>(example.id.index)].start_bp;
+    }
+    return window;
+}
+
 WindowExample WindowDataset::example(const SampleId& id) const {
     WindowExample example;
     example.id = id;
@@ -150,6 +185,10 @@ WindowExample WindowDataset::example(const SampleId& id) const {
         mutate(id, example.tokens);
     }
     example.genes = index_.genes_in(example.window, config_.margin_bp, config_.strand_mode);
+    if (tracks_) {
+        example.tracks = tracks_->read(track_window(example));
+        example.num_tracks = tracks_->num_tracks();
+    }
     return example;
 }
 

@@ -44,12 +44,15 @@ struct Batch {
     std::vector<SampleId> ids;                ///< [B]
     std::vector<std::int64_t> num_padded_bp;  ///< [B]
     GeneRows genes;
+    /// [B, N, T] fp32: bins and tracks as the windows are read, on the training scale; undefined
+    /// where the examples have none.
+    at::Tensor tracks;
     /// Where the sampler stands after this batch: what a checkpoint taken after this step stores.
     SamplerState sampler_state;
 };
 
 /// Joins examples of equal length. `targets` may be null: then S = 0.
-/// @throws Error if `examples` is empty or the lengths differ.
+/// @throws Error if `examples` is empty or the lengths, bins or tracks differ.
 [[nodiscard]] Batch collate(const std::vector<WindowExample>& examples, const TargetTable* targets);
 
 }  // namespace flagen::data

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "flagen/data/gene_index.h"
+#include "flagen/data/track_windows.h"
 #include "flagen/data/window_example.h"
 #include "flagen/genomics/reference_genome.h"
 #include "flagen/genomics/split_plan.h"
@@ -55,12 +56,25 @@ class WindowDataset final : public ExampleSource {
   public:
     /// `genes` are all genes of the targets (their order gives PlacedGene::gene_index); those of
     /// the training split of `plan` are used. `reference` is shared and read by many threads.
+    /// `tracks`, if not null, fills WindowExample::tracks; its windows must be of window_bp.
     ///
     /// @throws UserError (kConfig) if no window fits the training part, if max_shift or the margin
     ///         is out of range, or if the plan's contigs are not the genome's.
     WindowDataset(std::shared_ptr<const genomics::ReferenceGenome> reference,
                   const std::vector<genomics::GeneSpan>& genes, const genomics::SplitPlan& plan,
-                  const WindowDatasetConfig& config);
+                  const WindowDatasetConfig& config,
+                  std::shared_ptr<const TrackWindows> tracks = nullptr);
+
+    /// Training windows out of a list (Borzoi's sequences.bed) instead of a tiling: forward windows
+    /// of window_bp. Each is read at its place moved by a uniform integer of [-max_shift,
+    /// max_shift], wherever that is (N off the contig); as in Borzoi, its tracks stay where the list
+    /// has them. The list decides what is held out; `plan` decides which genes train.
+    ///
+    /// @throws as above; UserError (kConfig) for an empty list; Error for another window length.
+    WindowDataset(std::shared_ptr<const genomics::ReferenceGenome> reference,
+                  const std::vector<genomics::GeneSpan>& genes, const genomics::SplitPlan& plan,
+                  const WindowDatasetConfig& config, std::shared_ptr<const TrackWindows> tracks,
+                  std::vector<genomics::Window> listed);
 
     [[nodiscard]] std::int64_t num_examples() const override;
     [[nodiscard]] WindowExample example(const SampleId& id) const override;
@@ -80,6 +94,7 @@ class WindowDataset final : public ExampleSource {
         bool any_start = false;  // the whole range, not the surroundings of the tile
     };
     [[nodiscard]] StartRange start_range(std::size_t tile) const;
+    [[nodiscard]] genomics::Window track_window(const WindowExample& example) const;
     void mutate(const SampleId& id, std::vector<std::uint8_t>& tokens) const;
 
     std::shared_ptr<const genomics::ReferenceGenome> reference_;
@@ -87,6 +102,8 @@ class WindowDataset final : public ExampleSource {
     std::vector<genomics::Segment> segments_;
     genomics::WindowPlan plan_;
     GeneIndex index_;
+    std::shared_ptr<const TrackWindows> tracks_;
+    bool listed_ = false;  // plan_.windows are given, not tiled: segments_ is empty
 };
 
 }  // namespace flagen::data

@@ -29,6 +29,8 @@ struct WindowExample {
     std::vector<std::uint8_t> tokens;  ///< window.length_bp codes, A C G T N = 0..4, as read.
     std::int64_t num_padded_bp = 0;    ///< N put in past the ends of a linear contig.
     std::vector<PlacedGene> genes;     ///< Ascending by start_bp.
+    std::vector<float> tracks;         ///< As TrackWindows::read(); empty without tracks.
+    std::int64_t num_tracks = 0;       ///< T of `tracks`.
 };
 
 /// A numbered set of examples: training windows, or the passes of an evaluation.
