@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a clone to predicted gene expression: installs what is missing, builds, fetches the E. coli data, trains,
-# predicts every gene and says how good that is on a held-out stretch of the genome. A second run takes seconds.
+# predicts every gene, says how good that is on a held-out stretch of the genome, and draws it. A second run takes seconds.
 #
 #   ./quickstart.sh                 all of it; results in runs/ecoli/
 #   ./quickstart.sh --no-system-packages
@@ -56,4 +56,9 @@ if [ ! -f "$run/eval.json" ] || [ "$run/predictions.h5" -nt "$run/eval.json" ]; 
 else
     cat "$run/eval.txt"
 fi
-step "done: checkpoints, metrics.jsonl, predictions.h5 and eval.json are in $run"
+
+step "draw"
+if [ ! -f "$run/report.html" ] || [ "$run/eval.json" -nt "$run/report.html" ]; then
+    "$flagen" report "$run"
+fi
+step "done: checkpoints, metrics.jsonl, predictions.h5 and eval.json are in $run; open $run/report.html in a browser"
