@@ -12,9 +12,11 @@ struct Command {
     int (*run)(const std::vector<std::string>& arguments);  ///< Returns an ExitCode.
 };
 
+int run_data(const std::vector<std::string>& arguments);
 int run_train(const std::vector<std::string>& arguments);
 int run_predict(const std::vector<std::string>& arguments);
 int run_eval(const std::vector<std::string>& arguments);
+int run_report(const std::vector<std::string>& arguments);
 int run_extract(const std::vector<std::string>& arguments);
 int run_info(const std::vector<std::string>& arguments);
 

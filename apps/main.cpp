@@ -16,10 +16,12 @@ namespace {
 
 using flagen::apps::Command;
 
-constexpr std::array<Command, 5> kCommands{{
+constexpr std::array<Command, 7> kCommands{{
+    {"data", "lay windows over a genome and bin measured tracks", flagen::apps::run_data},
     {"train", "learn expression from windows of DNA", flagen::apps::run_train},
     {"predict", "predict the expression of genes into HDF5", flagen::apps::run_predict},
     {"eval", "say how good a model is, next to baselines", flagen::apps::run_eval},
+    {"report", "draw a run as one HTML page", flagen::apps::run_report},
     {"extract", "write the windows that a model sees as FASTA", flagen::apps::run_extract},
     {"info", "show what a configuration or a checkpoint holds", flagen::apps::run_info},
 }};

@@ -9,9 +9,9 @@
 #include "apps/command.h"
 #include "apps/exit_code.h"
 #include "apps/options/command_line.h"
+#include "apps/runtime/region_list.h"
 #include "flagen/atomic_file.h"
 #include "flagen/error.h"
-#include "flagen/genomics/bed_reader.h"
 #include "flagen/genomics/contig_table.h"
 #include "flagen/genomics/fasta_reader.h"
 #include "flagen/genomics/window.h"
@@ -28,9 +28,7 @@ using genomics::Window;
 struct ExtractOptions {
     std::string fasta;
     std::string out;
-    std::string bed;
-    std::vector<std::string> loci;
-    std::vector<std::string> contigs;
+    RegionSources regions;
     std::string alias;
     std::vector<std::string> circular;
     std::int64_t length_bp = 0;  // 0: the region's own length
@@ -40,51 +38,11 @@ struct ExtractOptions {
     bool allow_truncated = false;
 };
 
-struct Region {
-    Interval interval;
-    Strand strand = Strand::kForward;
-};
-
-// A contig's name as the FASTA spells it, through the alias table only.
-std::string resolved_contig(const std::string& name, const genomics::ContigTable& contigs,
-                            const genomics::ContigAliases& aliases, const std::string& source) {
-    if (const auto index = aliases.find(contigs, name)) {
-        return contigs.at(*index).name;
-    }
-    return contigs.require(name, source).name;
-}
-
-std::vector<Region> read_regions(const ExtractOptions& options, const genomics::ContigTable& contigs) {
-    const auto aliases = options.alias.empty() ? genomics::ContigAliases{}
-                                               : genomics::ContigAliases::load(options.alias);
-    std::vector<Region> regions;
-    if (!options.bed.empty()) {
-        for (const auto& record : genomics::read_bed(options.bed)) {
-            Region region{record.interval, record.strand};
-            region.interval.contig =
-                resolved_contig(record.interval.contig, contigs, aliases,
-                                options.bed + ":" + std::to_string(record.line_number));
-            regions.push_back(region);
-        }
-    }
-    for (const std::string& locus : options.loci) {
-        regions.push_back({genomics::parse_region(locus, contigs), Strand::kForward});
-    }
-    for (const std::string& name : options.contigs) {
-        const auto& contig = contigs.require(resolved_contig(name, contigs, aliases, "--chrom"), "--chrom");
-        regions.push_back({{contig.name, 0, contig.length_bp}, Strand::kForward});
-    }
-    if (regions.empty()) {
-        throw_user_error(UserFault::kConfig, "no region was asked for: give --bed, --locus or --chrom");
-    }
-    return regions;
-}
-
 Strand opposite(Strand strand) {
     return strand == Strand::kReverse ? Strand::kForward : Strand::kReverse;
 }
 
-Window window_of(const Region& region, const ExtractOptions& options, std::int64_t shift_bp) {
+Window window_of(const ListedRegion& region, const ExtractOptions& options, std::int64_t shift_bp) {
     const Interval& interval = region.interval;
     const bool centred = options.length_bp > 0;
     const std::int64_t length = centred ? options.length_bp : interval.length_bp();
@@ -119,9 +77,9 @@ int run_extract(const std::vector<std::string>& arguments) {
     line.options().add_options()
         ("fasta,f", po::value(&options.fasta)->required(), "genome, plain or bgzip FASTA")
         ("out,o", po::value(&options.out)->required(), "FASTA file to write")
-        ("bed", po::value(&options.bed), "regions; column 6 gives the strand")
-        ("locus", po::value(&options.loci)->composing(), "region contig:start-end, 1-based and closed; may repeat")
-        ("chrom", po::value(&options.contigs)->composing(), "whole contig; may repeat")
+        ("bed", po::value(&options.regions.bed), "regions; column 6 gives the strand")
+        ("locus", po::value(&options.regions.loci)->composing(), "region contig:start-end, 1-based and closed; may repeat")
+        ("chrom", po::value(&options.regions.contigs)->composing(), "whole contig; may repeat")
         ("length,l", po::value(&options.length_bp), "window length in bp, centred on the region (default: the region itself)")
         ("rc", po::bool_switch(&options.reverse_complement), "add the reverse complement of each window")
         ("shifts", po::value(&options.shifts)->default_value("0"), "shifts of the window's start in bp, as 0,8,16")
@@ -139,9 +97,11 @@ int run_extract(const std::vector<std::string>& arguments) {
     const auto shifts = parse_int_list(options.shifts, "--shifts");
 
     const auto reference = genomics::FastaReader::open(options.fasta, {options.circular, options.allow_truncated});
-    const auto regions = read_regions(options, reference.contigs());
+    const auto aliases =
+        options.alias.empty() ? genomics::ContigAliases{} : genomics::ContigAliases::load(options.alias);
+    const auto regions = list_regions(options.regions, reference.contigs(), aliases, UnknownContig::kError);
     AtomicFile file(options.out);
-    for (const Region& region : regions) {
+    for (const ListedRegion& region : regions) {
         for (const std::int64_t shift : shifts) {
             Window window = window_of(region, options, shift);
             if (window.strand == Strand::kUnknown) {

@@ -13,6 +13,7 @@
 #include "apps/options/run_config.h"
 #include "apps/runtime/trained_model.h"
 #include "flagen/data/prediction_store.h"
+#include "flagen/data/track_prediction_store.h"
 #include "flagen/error.h"
 #include "flagen/models/model_summary.h"
 
@@ -27,9 +28,18 @@ void print_model(const models::ExpressionModel& model, std::int64_t num_genes) {
 }
 
 void print_predictions(const std::string& path) {
-    const auto predictions = data::read_gene_predictions(path);
-    std::printf("%s: %zu genes x %zu samples\n", path.c_str(), predictions.genes.size(), predictions.samples.size());
-    for (const auto& [name, value] : predictions.attributes) {
+    data::Attributes attributes;
+    if (data::holds_track_predictions(path)) {
+        const data::TrackPredictionReader reader(path);
+        std::printf("%s: %zu regions x %lld bins x %zu tracks\n", path.c_str(), reader.regions().size(),
+                    static_cast<long long>(reader.num_bins()), reader.tracks().ids.size());
+        attributes = reader.attributes();
+    } else {
+        const auto predictions = data::read_gene_predictions(path);
+        std::printf("%s: %zu genes x %zu samples\n", path.c_str(), predictions.genes.size(), predictions.samples.size());
+        attributes = predictions.attributes;
+    }
+    for (const auto& [name, value] : attributes) {
         std::visit([&name](const auto& v) {
             if constexpr (std::is_same_v<std::decay_t<decltype(v)>, std::string>) {
                 // Whole configurations are attributes too: one line of each is enough here.

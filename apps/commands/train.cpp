@@ -24,11 +24,12 @@ int run_train(const std::vector<std::string>& arguments) {
     std::int64_t threads = 0;
     std::int64_t max_steps = 0;
     TrainOptions options;
-    CommandLine line("train CONFIG --out DIR [options]",
+    CommandLine line("train CONFIG [DATA_DIR] --out DIR [options]",
                      "Trains the model of a configuration (JSON) and leaves checkpoints, metrics and records in DIR.\n"
+                     "DATA_DIR is a folder of `flagen data`: tracks come from it, and it says which windows train.\n"
                      "File names in a configuration are relative to the current folder. SIGINT, SIGTERM, SIGUSR1 and\n"
                      "SIGUSR2 save and leave with exit code 85; --resume auto goes on from there, bit for bit.");
-    line.add_positional("config", &positional, 1);
+    line.add_positional("config", &positional, 2);
     line.options().add_options()
         ("out,o", po::value(&options.out)->required(), "run folder to make")
         ("resume", po::value(&resume), "auto: go on from the newest valid checkpoint, if there is one")
@@ -39,8 +40,9 @@ int run_train(const std::vector<std::string>& arguments) {
     if (!line.parse(arguments)) {
         return kExitOk;
     }
-    FLAGEN_USER_CHECK(UserFault::kConfig, positional.size() == 1, "expected one configuration file, found ",
-                      positional.size(), " (usage: flagen train CONFIG --out DIR)");
+    FLAGEN_USER_CHECK(UserFault::kConfig, positional.size() == 1 || positional.size() == 2,
+                      "expected a configuration file, and a data folder if there is one, found ", positional.size(),
+                      " arguments (usage: flagen train CONFIG [DATA_DIR] --out DIR)");
     if (line.given("resume")) {
         FLAGEN_USER_CHECK(UserFault::kConfig, resume == "auto", "--resume must be auto, found ", resume);
         options.resume = ResumeMode::kAuto;
@@ -50,7 +52,13 @@ int run_train(const std::vector<std::string>& arguments) {
     }
     set_threads(threads, line.given("threads"));
     options.command_line = quoted_command("train", arguments);
-    return train(RunConfig::load(positional[0], overrides), options);
+    RunConfig config = RunConfig::load(positional[0], overrides);
+    if (positional.size() == 2) {
+        FLAGEN_USER_CHECK(UserFault::kConfig, config.data.tracks.has_value(),
+                          "a data folder is for tracks, but data.targets has no entry of kind tracks: ", positional[1]);
+        config.data.tracks->cache = positional[1];
+    }
+    return train(config, options);
 }
 
 }  // namespace flagen::apps

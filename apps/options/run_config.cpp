@@ -1,14 +1,13 @@
 #include "apps/options/run_config.h"
 
-#include <filesystem>
-#include <optional>
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "flagen/error.h"
 #include "flagen/genomics/interval.h"
 #include "flagen/json_object.h"
 #include "flagen/problems.h"
-#include "flagen/sha256.h"
 
 namespace flagen::apps {
 namespace {
@@ -42,18 +41,50 @@ genomics::SplitDefinition read_splits(JsonObject json) {
     return splits;
 }
 
-data::GeneTargetsConfig read_targets(JsonObject& json) {
-    std::vector<JsonObject> targets = json.get_objects("targets");
-    if (targets.size() != 1) {
-        json.add_problem("targets", "expected one entry, {\"kind\": \"genes\", ...}, found " +
-                                        std::to_string(targets.size()));
-        return {};
-    }
-    targets[0].require_choice("kind", {"genes"});
-    return data::GeneTargetsConfig::from_json(targets[0]);
+TrackTargetsConfig read_track_targets(JsonObject& json) {
+    TrackTargetsConfig tracks;
+    tracks.head = json.require_string("head");
+    tracks.table = json.require_string("table");
+    tracks.folder = json.get_string("folder", "");
+    tracks.transform = json.require_choice("transform", {"old", "new", "none"});
+    tracks.blacklist = json.get_string("blacklist", "");
+    tracks.cache = json.get_string("cache", "");
+    tracks.window_shift = json.get_int("window_shift", tracks.window_shift, 0);
+    return tracks;
 }
 
-DataConfig read_data(JsonObject json) {
+// False where an entry is of no known kind: what follows from the kinds would mislead.
+bool read_targets(JsonObject& json, DataConfig& data) {
+    for (JsonObject& target : json.get_objects("targets")) {
+        const std::size_t before = target.problems().size();
+        const std::string kind = target.require_choice("kind", {"genes", "tracks"});
+        if (target.problems().size() != before) {
+            for (const std::string& key : target.keys()) {
+                target.ignore(key);
+            }
+            return false;
+        }
+        const bool known_before = kind == "genes" ? data.genes.has_value() : data.tracks.has_value();
+        if (known_before) {
+            target.add_problem("kind", "stands twice; one entry of a kind is possible");
+        }
+        const double weight = target.get_number("weight", 1.0, 0.0, 1e6);
+        if (kind == "genes") {
+            data.genes = data::GeneTargetsConfig::from_json(target);
+            data.gene_weight = weight;
+        } else {
+            data.tracks = read_track_targets(target);
+            data.track_weight = weight;
+        }
+    }
+    if (!data.genes && !data.tracks) {
+        json.add_problem("targets", "expected an entry, as {\"kind\": \"genes\", ...}");
+        return false;
+    }
+    return true;
+}
+
+DataConfig read_data(JsonObject json, bool& targets_known) {
     DataConfig data;
     data.genome.fasta = json.require_string("fasta");
     data.genome.circular = json.get_strings("circular", {});
@@ -61,7 +92,7 @@ DataConfig read_data(JsonObject json) {
     data.genome.allow_truncated = json.get_bool("allow_truncated", false);
     data.windows = data::WindowDatasetConfig::from_json(json);
     data.splits = read_splits(json.get_object("splits"));
-    data.genes = read_targets(json);
+    targets_known = read_targets(json, data);
     return data;
 }
 
@@ -70,9 +101,16 @@ TrainConfig read_train(JsonObject json) {
     train.batch_size = json.get_int("batch_size", train.batch_size, 1, 65536);
     train.max_steps = json.get_int("max_steps", train.max_steps, 1, kMaxSteps);
     train.seed = static_cast<std::uint64_t>(json.get_int("seed", 0, 0));
-    train.loss = json.get_choice("loss", train.loss, {"mse", "huber"});
+    const std::string loss = json.get_choice("loss", train.loss, {"mse", "huber", "poisson_mn"});
+    train.loss = loss == "poisson_mn" ? train.loss : loss;
     train.huber_delta = json.get_number("huber_delta", train.huber_delta, 1e-6, 1e6);
     train.deviation_weight = json.get_number("deviation_weight", train.deviation_weight, 0.0, 1e6);
+    train.track_loss.total_weight = json.get_number("total_weight", train.track_loss.total_weight, 0.0, 1e6);
+    train.track_loss.weight_range = json.get_number("weight_range", train.track_loss.weight_range, 1.0, 1e9);
+    train.track_loss.weight_exp = json.get_number("weight_exp", train.track_loss.weight_exp, 2.0, 64.0);
+    if (std::fmod(train.track_loss.weight_exp, 2.0) != 0.0) {
+        json.add_problem("weight_exp", "must be an even number: an odd one weighs one side of the window only");
+    }
     train.global_clipnorm = json.get_number("global_clipnorm", train.global_clipnorm, 0.0, 1e9);
     json.get_choice("optimizer", "adamw", {"adamw"});
     json.get_choice("precision", "fp32", {"fp32"});
@@ -105,12 +143,31 @@ PredictConfig read_predict(JsonObject json) {
     return predict;
 }
 
+// What data and model must agree on.
+void check_heads(const RunConfig& config, JsonObject& model) {
+    const bool gene_head = config.model.genes.has_value();
+    if (gene_head != config.data.genes.has_value()) {
+        model.add_problem("heads", gene_head ? "has genes, but data.targets has no entry of kind genes"
+                                             : "lacks genes, but data.targets has an entry of kind genes");
+    }
+    if (config.data.tracks) {
+        std::vector<std::string> names;
+        for (const auto& head : config.model.track_heads) {
+            names.push_back(head.name);
+        }
+        const std::string& wanted = config.data.tracks->head;
+        if (!wanted.empty() && std::find(names.begin(), names.end(), wanted) == names.end()) {
+            model.add_problem("head_" + wanted, "is missing, but data.targets names it" + did_you_mean(wanted, names));
+        }
+    }
+}
+
 // Borzoi's keys that have no meaning here; accepted so that its files need no edit for them.
 void ignore_borzoi_keys(JsonObject train, JsonObject model) {
     for (const char* key : {"shuffle_buffer", "num_gpu"}) {
         train.ignore(key);
     }
-    for (const char* key : {"verbose"}) {
+    for (const char* key : {"verbose", "augment_rc", "augment_shift"}) {
         model.ignore(key);
     }
 }
@@ -123,118 +180,6 @@ std::pair<std::string, std::string> split_override(const std::string& text) {
     return {text.substr(0, equals), text.substr(equals + 1)};
 }
 
-std::string absolute(const std::string& path) {
-    return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
-}
-
-enum class PathPolicy { kAbsolute, kLeaveOut };
-
-void write_regions(JsonObject& json, const std::string& key, const std::vector<genomics::Interval>& regions) {
-    std::vector<std::string> texts;
-    for (const auto& region : regions) {
-        texts.push_back(region.contig + ":" + std::to_string(region.start_bp + 1) + "-" +
-                        std::to_string(region.end_bp));
-    }
-    json.set(key, texts);
-}
-
-void write_data(JsonObject json, const DataConfig& data, PathPolicy policy) {
-    const auto set_path_key = [policy](JsonObject& object, const std::string& key, const std::string& path) {
-        if (policy == PathPolicy::kAbsolute && !path.empty()) {
-            object.set(key, absolute(path));
-        }
-    };
-    set_path_key(json, "fasta", data.genome.fasta);
-    set_path_key(json, "alias", data.genome.alias);
-    json.set("circular", data.genome.circular);
-    json.set("allow_truncated", data.genome.allow_truncated);
-    json.set("seq_length", data.windows.window_bp);
-    json.set("stride", data.windows.stride_bp);
-    json.set("max_shift", data.windows.max_shift_bp);
-    json.set("reverse_complement", data.windows.random_reverse_complement);
-    json.set("strand_mode", data.windows.strand_mode == data::StrandMode::kSense ? "sense" : "both");
-    json.set("margin", data.windows.margin_bp);
-    json.set("mutate_rate", data.windows.mutate_rate);
-
-    JsonObject splits = json.set_object("splits");
-    splits.set("valid_contigs", data.splits.valid_contigs);
-    splits.set("test_contigs", data.splits.test_contigs);
-    write_regions(splits, "valid_regions", data.splits.valid_intervals);
-    write_regions(splits, "test_regions", data.splits.test_intervals);
-    set_path_key(splits, "fold_file", data.splits.fold_file);
-    splits.set("num_folds", data.splits.num_folds);
-    splits.set("fold_block", data.splits.fold_block_bp);
-    splits.set("valid_folds", data.splits.valid_folds);
-    splits.set("test_folds", data.splits.test_folds);
-    splits.set("margin", data.splits.margin_bp);
-
-    JsonObject genes = json.append_object("targets");
-    genes.set("kind", "genes");
-    set_path_key(genes, "matrix", data.genes.matrix);
-    set_path_key(genes, "annotation", data.genes.annotation);
-    genes.set("feature", data.genes.features);
-    genes.set("gene_id", data.genes.gene_id);
-    genes.set("coding_feature", data.genes.coding_features);
-    genes.set("coding_gene_id", data.genes.coding_gene_id);
-    genes.set("value", data.genes.value);
-    genes.set("transform", data.genes.transform);
-    genes.set("max_missing_genes", data.genes.max_missing_genes);
-}
-
-void write_learning_rate(JsonObject json, const models::LearningRate& rate) {
-    switch (rate.kind) {
-        case models::LearningRateKind::kConstant:
-            json.set("kind", "constant");
-            break;
-        case models::LearningRateKind::kOneCycle:
-            json.set("kind", "one_cycle");
-            json.set("warmup_fraction", rate.warmup_fraction);
-            json.set("start_divisor", rate.start_divisor);
-            json.set("end_divisor", rate.end_divisor);
-            break;
-        case models::LearningRateKind::kWarmupCosine:
-            json.set("kind", "warmup_cosine");
-            json.set("warmup_steps", rate.warmup_steps);
-            json.set("final_ratio", rate.final_ratio);
-            break;
-    }
-    json.set("peak", rate.peak);
-}
-
-void write_train(JsonObject json, const TrainConfig& train) {
-    json.set("batch_size", train.batch_size);
-    json.set("max_steps", train.max_steps);
-    json.set("seed", static_cast<std::int64_t>(train.seed));
-    json.set("loss", train.loss);
-    json.set("huber_delta", train.huber_delta);
-    json.set("deviation_weight", train.deviation_weight);
-    json.set("global_clipnorm", train.global_clipnorm);
-    json.set("optimizer", "adamw");
-    json.set("precision", "fp32");
-    json.set("adam_beta1", train.adamw.beta1);
-    json.set("adam_beta2", train.adamw.beta2);
-    json.set("adam_epsilon", train.adamw.epsilon);
-    json.set("weight_decay", train.adamw.weight_decay);
-    write_learning_rate(json.set_object("learning_rate"), train.learning_rate);
-    json.set("log_every_steps", train.log_every_steps);
-    json.set("valid_every_steps", train.valid_every_steps);
-    json.set("checkpoint_every_steps", train.checkpoint_every_steps);
-    json.set("keep_checkpoints", train.keep_checkpoints);
-    json.set("patience", train.patience);
-}
-
-std::string write_config(const RunConfig& config, PathPolicy policy, int indent) {
-    JsonObject root;
-    write_data(root.set_object("data"), config.data, policy);
-    JsonObject model = root.set_object("model");
-    config.model.write(model);
-    write_train(root.set_object("train"), config.train);
-    JsonObject predict = root.set_object("predict");
-    predict.set("stride", config.predict.stride_bp);
-    predict.set("shifts", config.predict.shifts_bp);
-    return root.dump(indent);
-}
-
 }  // namespace
 
 RunConfig RunConfig::load(const std::string& path, const std::vector<std::string>& overrides) {
@@ -244,20 +189,20 @@ RunConfig RunConfig::load(const std::string& path, const std::vector<std::string
         root.set_path(key, value);
     }
     RunConfig config;
-    config.data = read_data(root.get_object("data"));
+    bool targets_known = false;
+    config.data = read_data(root.get_object("data"), targets_known);
     JsonObject model = root.get_object("model");
     config.model = models::ModelConfig::from_json(model, config.data.windows.window_bp);
     config.train = read_train(root.get_object("train"));
     config.data.windows.seed = config.train.seed;
     config.predict = read_predict(root.get_object("predict"));
+    if (targets_known) {
+        check_heads(config, model);
+    }
     ignore_borzoi_keys(root.get_object("train"), model);
     root.finish();
     root.problems().throw_if_any(path);
     return config;
 }
-
-std::string RunConfig::resolved_text() const { return write_config(*this, PathPolicy::kAbsolute, 2) + "\n"; }
-
-std::string RunConfig::digest() const { return sha256_of(write_config(*this, PathPolicy::kLeaveOut, -1)); }
 
 }  // namespace flagen::apps

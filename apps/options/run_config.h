@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "flagen/models/learning_rate.h"
 #include "flagen/models/model_config.h"
 #include "flagen/models/parameter_groups.h"
+#include "flagen/models/poisson_multinomial.h"
 
 namespace flagen {
 class JsonObject;
@@ -25,12 +27,26 @@ struct GenomeConfig {
     bool allow_truncated = false;       ///< Accept bgzip without its end-of-file block.
 };
 
-/// The `data` section: what is read, and how the genome is divided.
+/// Measured tracks as targets: an entry of kind "tracks".
+struct TrackTargetsConfig {
+    std::string head;                ///< Name of the model's head, as in "head_<name>".
+    std::string table;               ///< Borzoi's targets.txt.
+    std::string folder;              ///< Of relative paths in the table; empty: the table's own.
+    std::string transform;           ///< old | new | none (data/track_transform.h).
+    std::string blacklist;           ///< BED of bases whose values are clipped, or empty.
+    std::string cache;               ///< Folder that `flagen data` made, or empty: bins from the bigWigs.
+    std::int64_t window_shift = 3;   ///< With a cache: largest random shift of a listed window, in bp.
+};
+
+/// The `data` section: what is read, and how the genome is divided. At least one kind of target.
 struct DataConfig {
     GenomeConfig genome;
     data::WindowDatasetConfig windows;
     genomics::SplitDefinition splits;
-    data::GeneTargetsConfig genes;
+    std::optional<data::GeneTargetsConfig> genes;
+    std::optional<TrackTargetsConfig> tracks;
+    double gene_weight = 1.0;   ///< Of the genes' loss in the sum of losses.
+    double track_weight = 1.0;  ///< Of the tracks' loss.
 };
 
 /// The `train` section.
@@ -38,7 +54,8 @@ struct TrainConfig {
     std::int64_t batch_size = 1;     ///< Windows per step.
     std::int64_t max_steps = 600;    ///< Optimiser steps of the whole run.
     std::uint64_t seed = 0;          ///< Of parameters, dropout, order and augmentation.
-    std::string loss = "mse";        ///< mse | huber
+    std::string loss = "mse";        ///< Of genes: mse | huber. Tracks have poisson_mn, whatever this says.
+    models::PoissonMultinomialLoss track_loss;
     double huber_delta = 1.0;        ///< Of loss huber, in units of the scaled target.
     double deviation_weight = 1.0;   ///< Weight of a gene's deviations beside its mean.
     double global_clipnorm = 1.0;    ///< Largest L2 norm of all gradients; 0 leaves them alone.

@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <variant>
 
-#include "apps/runtime/gene_data.h"
+#include "apps/runtime/run_data.h"
 #include "apps/runtime/kmer_ridge.h"
 #include "flagen/data/prediction_store.h"
 #include "flagen/data/target_transform.h"
@@ -18,17 +18,8 @@
 namespace flagen::apps {
 namespace {
 
-genomics::Split split_of_name(const std::string& name) {
-    for (const auto split : {genomics::Split::kTrain, genomics::Split::kValid, genomics::Split::kTest}) {
-        if (name == genomics::split_name(split)) {
-            return split;
-        }
-    }
-    throw_user_error(UserFault::kConfig, "split must be train, valid or test, found ", name);
-}
-
 // Predictions as [genes of data, S]; NaN rows where the file holds no prediction.
-at::Tensor align_predictions(const GeneData& data, const data::GenePredictions& predictions) {
+at::Tensor align_predictions(const RunData& data, const data::GenePredictions& predictions) {
     FLAGEN_USER_CHECK(UserFault::kInputFile, predictions.samples == data.targets.samples,
                       "the predictions are of other samples than the expression table has");
     std::unordered_map<std::string, std::int64_t> row_of;
@@ -47,22 +38,6 @@ at::Tensor align_predictions(const GeneData& data, const data::GenePredictions& 
         std::copy(row, row + num_samples, aligned.mutable_data_ptr<float>() + found->second * num_samples);
     }
     return aligned;
-}
-
-models::ExpressionScores score_rows(const at::Tensor& predicted, const at::Tensor& measured,
-                                    const std::vector<std::int64_t>& rows) {
-    const at::Tensor p = predicted.contiguous();
-    const at::Tensor m = measured.contiguous();
-    const auto num_samples = static_cast<std::size_t>(m.size(1));
-    models::ExpressionMetrics metrics(m.size(1));
-    for (const std::int64_t row : rows) {
-        const std::span p_row(p.const_data_ptr<float>() + row * m.size(1), num_samples);
-        if (std::isnan(p_row[0])) {
-            continue;  // beyond every window: the file says so in its status
-        }
-        metrics.add(p_row, std::span(m.const_data_ptr<float>() + row * m.size(1), num_samples));
-    }
-    return metrics.scores();
 }
 
 at::Tensor training_mean(const at::Tensor& values, const std::vector<std::int64_t>& train_rows) {
@@ -84,6 +59,32 @@ std::string cell(double value) {
 
 }  // namespace
 
+genomics::Split split_of_name(const std::string& name) {
+    for (const auto split : {genomics::Split::kTrain, genomics::Split::kValid, genomics::Split::kTest}) {
+        if (name == genomics::split_name(split)) {
+            return split;
+        }
+    }
+    throw_user_error(UserFault::kConfig, "split must be train, valid or test, found ", name);
+}
+
+models::ExpressionScores score_genes(const at::Tensor& predicted, const at::Tensor& measured) {
+    FLAGEN_CHECK(predicted.sizes() == measured.sizes(), "predicted ", predicted.sizes(), ", measured ",
+                 measured.sizes());
+    const at::Tensor p = predicted.contiguous();
+    const at::Tensor m = measured.contiguous();
+    const auto num_samples = static_cast<std::size_t>(m.size(1));
+    models::ExpressionMetrics metrics(m.size(1));
+    for (std::int64_t row = 0; row < m.size(0); ++row) {
+        const std::span p_row(p.const_data_ptr<float>() + row * m.size(1), num_samples);
+        if (std::isnan(p_row[0])) {
+            continue;  // beyond every window: the file says so in its status
+        }
+        metrics.add(p_row, std::span(m.const_data_ptr<float>() + row * m.size(1), num_samples));
+    }
+    return metrics.scores();
+}
+
 EvaluationScale EvaluationScale::of(const data::GeneTargetsConfig& config) {
     if (config.transform.rfind("log2p1", 0) == 0) {
         return {"log2p1", "log2(" + config.value + " + 1)"};
@@ -95,7 +96,7 @@ at::Tensor EvaluationScale::apply(const at::Tensor& values, const std::vector<st
     return data::TargetTransform::fit(transform, values, {}, samples).apply(values);
 }
 
-std::vector<EvaluationRow> evaluate(const GeneData& data, const data::GenePredictions& predictions,
+std::vector<EvaluationRow> evaluate(const RunData& data, const data::GenePredictions& predictions,
                                     const EvaluationScale& scale, const std::vector<std::string>& splits,
                                     bool with_baselines) {
     const at::Tensor measured = scale.apply(data.targets.values, data.targets.samples);
@@ -111,17 +112,16 @@ std::vector<EvaluationRow> evaluate(const GeneData& data, const data::GenePredic
     }
     std::vector<EvaluationRow> rows;
     for (const std::string& split : splits) {
-        const auto split_rows = data.rows(split_of_name(split));
+        const at::Tensor index = at::tensor(data.rows(split_of_name(split)), at::kLong);
         for (const auto& [name, predicted] : predictors) {
-            rows.push_back({name, split, score_rows(predicted, measured, split_rows)});
+            rows.push_back({name, split, score_genes(predicted.index_select(0, index), measured.index_select(0, index))});
         }
     }
     return rows;
 }
 
-std::string evaluation_json(const std::vector<EvaluationRow>& rows, const std::string& scale,
-                            const data::GenePredictions& predictions) {
-    JsonObject root;
+void write_gene_scores(JsonObject& root, const std::vector<EvaluationRow>& rows, const std::string& scale,
+                       const data::GenePredictions& predictions) {
     root.set("scale", scale);
     for (const char* key : {"model_sha256", "shifts", "strand_policy", "transform"}) {
         const auto found = predictions.attributes.find(key);
@@ -146,7 +146,6 @@ std::string evaluation_json(const std::vector<EvaluationRow>& rows, const std::s
         set_defined(entry, "pearson_per_variable_gene", scores.gene_pearson_variable.mean);
         set_defined(entry, "pearson_per_gene_centred", scores.gene_pearson_centred.mean);
     }
-    return root.dump(2) + "\n";
 }
 
 std::string evaluation_table(const std::vector<EvaluationRow>& rows, const std::string& scale) {

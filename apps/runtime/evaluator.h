@@ -5,7 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "flagen/genomics/split_plan.h"
 #include "flagen/models/metrics.h"
+
+namespace flagen {
+class JsonObject;
+}
 
 namespace flagen::data {
 struct GenePredictions;
@@ -14,7 +19,7 @@ struct GeneTargetsConfig;
 
 namespace flagen::apps {
 
-struct GeneData;
+struct RunData;
 
 /// Scores of one predictor on one split.
 struct EvaluationRow {
@@ -34,19 +39,25 @@ struct EvaluationScale {
     [[nodiscard]] at::Tensor apply(const at::Tensor& values, const std::vector<std::string>& samples) const;
 };
 
+/// Scores of n genes, [n, S] each on one scale; rows that hold no prediction (NaN) are left out.
+[[nodiscard]] models::ExpressionScores score_genes(const at::Tensor& predicted, const at::Tensor& measured);
+
+/// The split that a name stands for. @throws UserError (kConfig) unless train, valid or test.
+[[nodiscard]] genomics::Split split_of_name(const std::string& name);
+
 /// Scores predictions, and two baselines fitted here, against the measured expression.
 ///
 /// @param predictions on the measured scale, of genes of `data`
 /// @param scale       on which everything is compared and the baselines are fitted
 /// @param splits      "valid", "test", ...: genes that are wholly in that split
 /// @throws UserError if a gene or the samples of the predictions are not those of `data`.
-[[nodiscard]] std::vector<EvaluationRow> evaluate(const GeneData& data, const data::GenePredictions& predictions,
+[[nodiscard]] std::vector<EvaluationRow> evaluate(const RunData& data, const data::GenePredictions& predictions,
                                                   const EvaluationScale& scale,
                                                   const std::vector<std::string>& splits, bool with_baselines);
 
-/// eval.json: every number with its split, predictor and scale.
-[[nodiscard]] std::string evaluation_json(const std::vector<EvaluationRow>& rows, const std::string& scale,
-                                          const data::GenePredictions& predictions);
+/// Puts every number with its split, predictor and scale into eval.json.
+void write_gene_scores(JsonObject& root, const std::vector<EvaluationRow>& rows, const std::string& scale,
+                       const data::GenePredictions& predictions);
 
 /// The same as a table to read.
 [[nodiscard]] std::string evaluation_table(const std::vector<EvaluationRow>& rows, const std::string& scale);

@@ -57,7 +57,7 @@ GenePrediction predict_genes(models::ExpressionModel& model,
         data::PrefetchLoader loader(source, in_order, nullptr, {1, 1, 2});
         std::int64_t done = 0;
         while (auto batch = loader.next()) {
-            const at::Tensor predicted = model->forward(batch->tokens, gene_queries(batch->genes));
+            const at::Tensor predicted = model->forward(batch->tokens, gene_queries(batch->genes)).genes;
             at::Tensor index = at::empty({predicted.size(0)}, at::kLong);
             for (std::int64_t g = 0; g < predicted.size(0); ++g) {
                 index[g] = output_row.at(batch->genes.gene_index[g].item<std::int64_t>());

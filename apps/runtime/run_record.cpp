@@ -4,22 +4,32 @@
 
 #include <cstdlib>
 #include <ctime>
+#include <utility>
 
 #include "apps/runtime/build_info.h"
-#include "apps/runtime/gene_data.h"
+#include "apps/runtime/run_data.h"
 #include "flagen/atomic_file.h"
 #include "flagen/json_object.h"
 #include "flagen/sha256.h"
 
 namespace flagen::apps {
 
-InputDigests InputDigests::of(const DataConfig& config, const GeneData& data) {
-    return {data.reference->summary().md5, sha256_of_file(config.genes.matrix),
-            sha256_of_file(config.genes.annotation)};
+InputDigests InputDigests::of(const DataConfig& config, const RunData& data) {
+    InputDigests digests;
+    digests.genome_md5 = data.reference->summary().md5;
+    if (config.genes) {
+        digests.matrix_sha256 = sha256_of_file(config.genes->matrix);
+        digests.annotation_sha256 = sha256_of_file(config.genes->annotation);
+    }
+    if (data.tracks) {
+        digests.tracks_sha256 = data.tracks->table.digest();
+    }
+    return digests;
 }
 
 std::string InputDigests::combined_with(const RunConfig& config) const {
-    return sha256_of(config.digest() + "\n" + genome_md5 + "\n" + matrix_sha256 + "\n" + annotation_sha256);
+    return sha256_of(config.digest() + "\n" + genome_md5 + "\n" + matrix_sha256 + "\n" + annotation_sha256 + "\n" +
+                     tracks_sha256);
 }
 
 std::string quoted_command(const std::string& command, const std::vector<std::string>& arguments) {
@@ -66,8 +76,13 @@ void write_run_record(const std::string& path, const std::string& command_line, 
     }
     JsonObject digests = root.set_object("inputs");
     digests.set("genome_md5", inputs.genome_md5);
-    digests.set("matrix_sha256", inputs.matrix_sha256);
-    digests.set("annotation_sha256", inputs.annotation_sha256);
+    for (const auto& [name, digest] : {std::pair{"matrix_sha256", &inputs.matrix_sha256},
+                                       {"annotation_sha256", &inputs.annotation_sha256},
+                                       {"tracks_sha256", &inputs.tracks_sha256}}) {
+        if (!digest->empty()) {
+            digests.set(name, *digest);
+        }
+    }
     write_file_atomically(path, root.dump(2) + "\n");
 }
 

@@ -7,15 +7,16 @@
 
 namespace flagen::apps {
 
-struct GeneData;
+struct RunData;
 
 /// Checksums of what a run read.
 struct InputDigests {
     std::string genome_md5;         ///< FastaSummary::md5
-    std::string matrix_sha256;      ///< of the expression table's file
-    std::string annotation_sha256;  ///< of the annotation's file
+    std::string matrix_sha256;      ///< of the expression table's file; empty without genes
+    std::string annotation_sha256;  ///< of the annotation's file; empty without genes
+    std::string tracks_sha256;      ///< TrackTable::digest(); empty without tracks
 
-    [[nodiscard]] static InputDigests of(const DataConfig& config, const GeneData& data);
+    [[nodiscard]] static InputDigests of(const DataConfig& config, const RunData& data);
     /// One digest of configuration and inputs: a run resumes only where it is equal.
     [[nodiscard]] std::string combined_with(const RunConfig& config) const;
 };

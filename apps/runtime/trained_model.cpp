@@ -72,10 +72,15 @@ TrainedModel TrainedModel::load(const std::string& path, const std::vector<std::
     trained.config = RunConfig::load(
         config_path.empty() ? (fs::path(trained.checkpoint) / kConfigFile).string() : config_path, overrides);
     const auto source = [&](const char* name) { return (fs::path(trained.checkpoint) / name).string(); };
-    trained.transform = data::TargetTransform::from_json_text(text_of(state, kTransformFile, trained.checkpoint),
-                                                              source(kTransformFile));
-    trained.samples =
-        samples_from_json(text_of(state, kSamplesFile, trained.checkpoint), source(kSamplesFile));
+    if (trained.config.model.genes) {
+        trained.transform = data::TargetTransform::from_json_text(text_of(state, kTransformFile, trained.checkpoint),
+                                                                  source(kTransformFile));
+        trained.samples = samples_from_json(text_of(state, kSamplesFile, trained.checkpoint), source(kSamplesFile));
+    }
+    if (trained.config.data.tracks) {
+        text_of(state, kTrackTableFile, trained.checkpoint);
+        trained.tracks = data::TrackTable::load(source(kTrackTableFile));
+    }
     trained.model = models::ExpressionModel(trained.config.model, static_cast<std::int64_t>(trained.samples.size()));
     models::copy_tensors(state.model, models::module_tensors(*trained.model), trained.checkpoint);
     trained.model->eval();

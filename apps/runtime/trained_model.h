@@ -1,10 +1,12 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "apps/options/run_config.h"
 #include "flagen/data/target_transform.h"
+#include "flagen/data/track_table.h"
 #include "flagen/models/expression_model.h"
 
 namespace flagen::apps {
@@ -13,13 +15,15 @@ namespace flagen::apps {
 inline constexpr const char* kConfigFile = "config.json";        ///< RunConfig::resolved_text()
 inline constexpr const char* kTransformFile = "transform.json";  ///< TargetTransform::to_json_text()
 inline constexpr const char* kSamplesFile = "samples.json";      ///< {"samples": [names in order]}
+inline constexpr const char* kTrackTableFile = "targets.txt";    ///< TrackTable::to_text()
 
 /// A model with all that its predictions need to be understood.
 struct TrainedModel {
     RunConfig config;
     models::ExpressionModel model{nullptr};
-    data::TargetTransform transform;
-    std::vector<std::string> samples;
+    data::TargetTransform transform;    ///< Of the genes.
+    std::vector<std::string> samples;   ///< Empty without genes.
+    std::optional<data::TrackTable> tracks;
     std::string checkpoint;    ///< Folder that it was read from.
     std::string model_sha256;  ///< Of the weights' file.
     std::int64_t step = 0;

@@ -16,14 +16,14 @@
 #include <vector>
 
 #include "apps/exit_code.h"
-#include "apps/runtime/evaluator.h"
-#include "apps/runtime/gene_data.h"
+#include "apps/runtime/run_data.h"
 #include "apps/runtime/metrics_log.h"
 #include "apps/runtime/predictor.h"
 #include "apps/runtime/progress.h"
 #include "apps/runtime/run_record.h"
 #include "apps/runtime/stop_signal.h"
 #include "apps/runtime/trained_model.h"
+#include "apps/runtime/validator.h"
 #include "flagen/atomic_file.h"
 #include "flagen/data/prefetch_loader.h"
 #include "flagen/data/target_transform.h"
@@ -32,7 +32,6 @@
 #include "flagen/json_object.h"
 #include "flagen/models/checkpoint.h"
 #include "flagen/models/expression_loss.h"
-#include "flagen/models/metrics.h"
 #include "flagen/models/optimizer_state.h"
 #include "flagen/models/parameter_groups.h"
 #include "flagen/problems.h"
@@ -93,6 +92,17 @@ struct RunState {
     }
 };
 
+// Listed windows of a cache, or the training segments tiled.
+std::shared_ptr<const data::WindowDataset> training_windows(data::WindowDatasetConfig config, const RunData& data) {
+    const auto tracks = data.tracks ? data.tracks->windows : nullptr;
+    if (!data.tracks || data.tracks->listed.windows.empty()) {
+        return std::make_shared<const data::WindowDataset>(data.reference, data.targets.spans, data.plan, config, tracks);
+    }
+    config.max_shift_bp = data.tracks->window_shift_bp;
+    return std::make_shared<const data::WindowDataset>(data.reference, data.targets.spans, data.plan, config, tracks,
+                                                       data.listed_windows(genomics::Split::kTrain));
+}
+
 models::ExpressionLoss make_loss(const TrainConfig& config, const models::TargetScale& scale) {
     models::ExpressionLoss loss;
     loss.kind = config.loss == "huber" ? models::ExpressionLoss::Kind::kHuber : models::ExpressionLoss::Kind::kMse;
@@ -119,6 +129,7 @@ class Trainer {
     void train_step(data::Batch& batch);
     void log_step();
     void validate();
+    [[nodiscard]] at::Tensor loss_of(const data::Batch& batch);
     void save();
     void save_or_go_on(bool must_succeed);
     [[nodiscard]] std::string path(const char* name) const { return (fs::path(options_.out) / name).string(); }
@@ -131,11 +142,12 @@ class Trainer {
     models::CheckpointFolder folder_;
     std::shared_ptr<spdlog::logger> log_;
 
-    std::optional<GeneData> data_;
+    std::optional<RunData> data_;
     InputDigests inputs_;
     data::TargetTransform transform_;
-    std::shared_ptr<const data::TargetTable> table_;
+    std::shared_ptr<const data::TargetTable> table_;  // null without genes
     std::shared_ptr<const data::WindowDataset> dataset_;
+    std::optional<Validator> validator_;
     std::optional<data::ResumableSampler> sampler_;
 
     models::ExpressionModel model_{nullptr};
@@ -173,15 +185,19 @@ void Trainer::prepare_folder() {
 
 void Trainer::prepare_data() {
     const auto start = Clock::now();
-    data_ = GeneData::load(config_.data);
+    data_ = RunData::load(config_);
     inputs_ = InputDigests::of(config_.data, *data_);
-    const auto train_rows = data_->rows(genomics::Split::kTrain);
-    transform_ = data::TargetTransform::fit(config_.data.genes.transform, data_->targets.values, train_rows,
-                                            data_->targets.samples);
-    table_ = std::make_shared<const data::TargetTable>(data::TargetTable::make(data_->targets, transform_));
-    dataset_ = std::make_shared<const data::WindowDataset>(data_->reference, data_->targets.spans, data_->plan,
-                                                           config_.data.windows);
+    if (config_.data.genes) {
+        transform_ = data::TargetTransform::fit(config_.data.genes->transform, data_->targets.values,
+                                                data_->rows(genomics::Split::kTrain), data_->targets.samples);
+        table_ = std::make_shared<const data::TargetTable>(data::TargetTable::make(data_->targets, transform_));
+    }
+    validator_.emplace(config_, *data_, transform_);
+    dataset_ = training_windows(config_.data.windows, *data_);
     sampler_.emplace(data::SamplerOptions{dataset_->num_examples(), config_.train.seed, true, -1, 0, 1});
+    for (const std::string& warning : data_->warnings) {
+        log_->warn("{}", warning);
+    }
     log_->info("{} bp in {} contigs; {}", data_->reference->summary().num_bases,
                data_->reference->contigs().size(), data_->description());
     log_->info("{} training windows of {} bp an epoch; inputs read in {:.1f} s", dataset_->num_examples(),
@@ -191,10 +207,19 @@ void Trainer::prepare_data() {
 void Trainer::prepare_model() {
     torch::manual_seed(config_.train.seed);
     model_ = models::ExpressionModel(config_.model, data_->targets.num_samples());
-    const at::Tensor rows = at::tensor(data_->rows(genomics::Split::kTrain), at::kLong);
-    const auto scale = models::TargetScale::fit(table_->values.index_select(0, rows), table_->mask.index_select(0, rows));
-    model_->genes().set_target_scale(scale.sample_mean, scale.mean_scale, scale.deviation_scale);
-    loss_ = make_loss(config_.train, scale);
+    if (table_) {
+        const at::Tensor rows = at::tensor(data_->rows(genomics::Split::kTrain), at::kLong);
+        const auto scale =
+            models::TargetScale::fit(table_->values.index_select(0, rows), table_->mask.index_select(0, rows));
+        model_->genes().set_target_scale(scale.sample_mean, scale.mean_scale, scale.deviation_scale);
+        loss_ = make_loss(config_.train, scale);
+    }
+    if (data_->tracks) {
+        const std::int64_t units = config_.model.find_track_head(config_.data.tracks->head)->units;
+        FLAGEN_USER_CHECK(UserFault::kConfig, units == data_->tracks->table.num_tracks(), "model.head_",
+                          config_.data.tracks->head, " has ", units, " units, but ", config_.data.tracks->table, " has ",
+                          data_->tracks->table.num_tracks(), " tracks");
+    }
     parameters_ = models::split_parameters(*model_);
     optimizer_.emplace(models::make_adamw(parameters_, config_.train.adamw));
     std::int64_t count = 0;
@@ -229,10 +254,33 @@ void Trainer::resume() {
 
 void Trainer::write_run_files() {
     write_file_atomically(path(kConfigFile), config_.resolved_text());
-    write_file_atomically(path("genes_dropped.tsv"), data::dropped_genes_tsv(data_->targets.dropped));
+    if (table_) {
+        write_file_atomically(path("genes_dropped.tsv"), data::dropped_genes_tsv(data_->targets.dropped));
+    }
     if (!fs::exists(path("run.json"))) {
         write_run_record(path("run.json"), options_.command_line, inputs_);
     }
+}
+
+// The weighted sum over target kinds; undefined where the batch has nothing to score.
+at::Tensor Trainer::loss_of(const data::Batch& batch) {
+    const bool genes = table_ && batch.genes.window.size(0) > 0;
+    const std::string head = data_->tracks ? config_.data.tracks->head : "";
+    if (!genes && head.empty()) {
+        return {};
+    }
+    const auto output = model_->forward(batch.tokens, genes ? gene_queries(batch.genes) : models::GeneQueries{},
+                                        head.empty() ? std::vector<std::string>{} : std::vector<std::string>{head});
+    at::Tensor loss;
+    if (genes) {
+        loss = config_.data.gene_weight * loss_(output.genes, batch.genes.targets, batch.genes.mask);
+    }
+    if (!head.empty()) {
+        const at::Tensor track_loss =
+            config_.data.track_weight * config_.train.track_loss(output.tracks.at(head), batch.tracks);
+        loss = loss.defined() ? loss + track_loss : track_loss;
+    }
+    return loss;
 }
 
 void Trainer::train_step(data::Batch& batch) {
@@ -241,9 +289,8 @@ void Trainer::train_step(data::Batch& batch) {
     optimizer_->zero_grad();
     last_loss_ = 0.0;
     double norm = 0.0;
-    if (batch.genes.window.size(0) > 0) {
-        const at::Tensor predicted = model_->forward(batch.tokens, gene_queries(batch.genes));
-        const at::Tensor loss = loss_(predicted, batch.genes.targets, batch.genes.mask);
+    const at::Tensor loss = loss_of(batch);
+    if (loss.defined()) {
         last_loss_ = loss.item<double>();
         if (!std::isfinite(last_loss_)) {
             throw_error("the loss is not finite at step ", step_ + 1, ": ", last_loss_,
@@ -279,35 +326,14 @@ void Trainer::log_step() {
 }
 
 void Trainer::validate() {
-    const auto rows = data_->rows(genomics::Split::kValid);
-    if (rows.empty()) {
+    const auto start = Clock::now();
+    const Validation validation = validator_->run(model_);
+    if (!std::isfinite(validation.score)) {
         return;
     }
-    const auto start = Clock::now();
-    data::EvaluationOptions evaluation;
-    evaluation.window_bp = config_.data.windows.window_bp;
-    evaluation.stride_bp = config_.predict.stride_bp;
-    evaluation.margin_bp = config_.data.windows.margin_bp;
-    const auto predicted = predict_genes(model_, data_->reference, data_->targets.spans, rows, evaluation);
-    const auto scale = EvaluationScale::of(config_.data.genes);
-    const at::Tensor values =
-        scale.apply(transform_.invert(predicted.values), data_->targets.samples).contiguous();
-    const at::Tensor measured = scale.apply(data_->targets.values, data_->targets.samples).contiguous();
-    models::ExpressionMetrics metrics(data_->targets.num_samples());
-    const auto num_samples = static_cast<std::size_t>(data_->targets.num_samples());
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-        if (predicted.assignments[i].status == data::RowStatus::kBeyondWindow) {
-            continue;
-        }
-        metrics.add(std::span(values.const_data_ptr<float>() + i * num_samples, num_samples),
-                    std::span(measured.const_data_ptr<float>() + static_cast<std::size_t>(rows[i]) * num_samples,
-                              num_samples));
-    }
-    const auto scores = metrics.scores();
-    const double score = scores.sample_mean.pearson;
-    const bool best = score > state_.best_score;
+    const bool best = validation.score > state_.best_score;
     if (best) {
-        state_.best_score = score;
+        state_.best_score = validation.score;
         best_step_ = step_;
         state_.validations_without_best = 0;
     } else {
@@ -317,18 +343,14 @@ void Trainer::validate() {
     }
     JsonObject line;
     line.set("step", step_);
-    const auto set_defined = [&line](const char* key, double value) {
-        if (std::isfinite(value)) {
-            line.set(key, value);
-        }
-    };
-    set_defined("valid_pearson_gene_mean", score);
-    set_defined("valid_pearson_per_sample", scores.sample_pearson.mean);
-    set_defined("valid_pearson_centred", scores.gene_pearson_centred.mean);
+    for (const auto& [name, value] : validation.metrics) {
+        line.set(name, value);
+    }
     metrics_->append(line.dump());
-    log_->info("valid r of gene means {:.3f}, per sample {:.3f}, across samples (centred) {:.3f}{}  ({:.1f} s)", score,
-               scores.sample_pearson.mean, scores.gene_pearson_centred.mean, best ? "  best so far" : "",
-               seconds_since(start));
+    for (const std::string& text : validation.lines) {
+        log_->info("{}", text);
+    }
+    log_->info("validated in {:.1f} s{}", seconds_since(start), best ? "; best so far" : "");
 }
 
 void Trainer::save() {
@@ -341,9 +363,14 @@ void Trainer::save() {
     checkpoint.optimizer = models::adamw_state(*optimizer_, models::all_parameters(parameters_));
     checkpoint.rng_state = models::cpu_rng_state();
     checkpoint.run_state = state_.to_json();
-    checkpoint.texts = {{kConfigFile, config_.resolved_text()},
-                        {kTransformFile, transform_.to_json_text()},
-                        {kSamplesFile, samples_to_json(data_->targets.samples)}};
+    checkpoint.texts = {{kConfigFile, config_.resolved_text()}};
+    if (table_) {
+        checkpoint.texts.emplace(kTransformFile, transform_.to_json_text());
+        checkpoint.texts.emplace(kSamplesFile, samples_to_json(data_->targets.samples));
+    }
+    if (data_->tracks) {
+        checkpoint.texts.emplace(kTrackTableFile, data_->tracks->table.to_text());
+    }
     models::save_checkpoint(folder_, checkpoint);
     log_->info("saved step {} in {:.2f} s", step_, seconds_since(start));
 }

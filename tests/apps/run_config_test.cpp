@@ -77,7 +77,7 @@ TEST(RunConfig, AllProblemsComeInOneMessage) {
     const testing::TempDir folder;
     const std::string path = folder.write("params.json", kConfig);
     const std::string message = message_of(
-        path, {"train.los=mse", "train.batch_size=0", "data.targets[0].kind=tracks", "model.heads.genes.hiden=3"});
+        path, {"train.los=mse", "train.batch_size=0", "data.targets[0].kind=genomes", "model.heads.genes.hiden=3"});
     EXPECT_THAT(message, HasSubstr("4 problems"));
     EXPECT_THAT(message, HasSubstr("train.los: unknown key; did you mean \"loss\"?"));
     EXPECT_THAT(message, HasSubstr("train.batch_size"));

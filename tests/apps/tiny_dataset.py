@@ -68,3 +68,41 @@ def write(folder, seed=1):
     with open(path, "w") as out:
         json.dump(config, out, indent=1)
     return path
+
+
+TRACKS = ["gc", "cpg+", "cpg-"]
+
+
+def write_tracks(folder, config_path, genes=True):
+    """Adds measured tracks to the data set of write(): bigWigs of base composition, a stranded pair among them, and
+    targets.txt. Returns the path of a configuration with a tracks head (and without genes, if `genes` is false)."""
+    import pyBigWig
+
+    with open(os.path.join(folder, "genome.fa")) as file:
+        bases = "".join(line.strip() for line in file if not line.startswith(">"))
+    signals = {
+        "gc": [1.0 if b in "GC" else 0.0 for b in bases],
+        "cpg+": [2.0 if b == "G" else 0.0 for b in bases],  # what the - strand reads as C
+        "cpg-": [2.0 if b == "C" else 0.0 for b in bases],
+    }
+    for name, values in signals.items():
+        with pyBigWig.open(os.path.join(folder, name + ".bw"), "w") as out:
+            out.addHeader([("chr", len(bases))])
+            out.addEntries("chr", 0, values=values, span=1, step=1)
+    with open(os.path.join(folder, "targets.txt"), "w") as out:
+        out.write("\tidentifier\tfile\tclip\tclip_soft\tscale\tsum_stat\tstrand_pair\tdescription\n")
+        for row, (name, pair) in enumerate(zip(TRACKS, (0, 2, 1))):
+            out.write(f"{row}\t{name}\t{name}.bw\t384\t6\t0.5\tsum_sqrt\t{pair}\t{'DNA' if row == 0 else 'RNA'}:{name}\n")
+    with open(config_path) as file:
+        config = json.load(file)
+    tracks = {"kind": "tracks", "head": "tiny", "table": os.path.join(folder, "targets.txt"), "transform": "new"}
+    config["model"]["head_tiny"] = {"name": "final", "units": 3, "activation": "softplus"}
+    if genes:
+        config["data"]["targets"].append(tracks)
+    else:
+        config["data"]["targets"] = [tracks]
+        config["model"].pop("heads")
+    path = os.path.join(folder, "tracks.json" if genes else "tracks_only.json")
+    with open(path, "w") as out:
+        json.dump(config, out, indent=1)
+    return path

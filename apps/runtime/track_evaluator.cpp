@@ -1,0 +1,216 @@
+#include "apps/runtime/track_evaluator.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <utility>
+
+#include "apps/runtime/run_data.h"
+#include "flagen/error.h"
+#include "flagen/json_object.h"
+#include "flagen/models/track_metrics.h"
+
+namespace flagen::apps {
+namespace {
+
+double defined_mean(const std::vector<double>& values) {
+    double sum = 0.0;
+    std::int64_t count = 0;
+    for (const double value : values) {
+        if (std::isfinite(value)) {
+            sum += value;
+            ++count;
+        }
+    }
+    return count == 0 ? std::numeric_limits<double>::quiet_NaN() : sum / static_cast<double>(count);
+}
+
+at::Tensor on_scale(const at::Tensor& squashed, TrackScale scale, const data::TrackTransform& transform) {
+    switch (scale) {
+        case TrackScale::kSquashed:
+            return squashed;
+        case TrackScale::kRaw:
+            return transform.invert(squashed);
+        case TrackScale::kLog1p:
+            return transform.invert(squashed).clamp_min(0).log1p();
+    }
+    throw_error("unknown track scale");
+}
+
+at::Tensor measured_bins(const TrackData& tracks, const data::TrackPass& pass) {
+    std::vector<float> values = tracks.windows->read(pass.window);
+    return at::from_blob(values.data(), {tracks.windows->geometry().num_bins(), tracks.windows->num_tracks()}, at::kFloat)
+        .narrow(0, pass.first_bin, pass.num_bins)
+        .clone();
+}
+
+// Rows of the tracks of each group, groups in the order of the table.
+std::vector<std::pair<std::string, std::vector<std::size_t>>> groups_of(const data::TrackTable& table) {
+    std::vector<std::pair<std::string, std::vector<std::size_t>>> groups;
+    for (std::size_t row = 0; row < table.tracks.size(); ++row) {
+        const std::string& name = table.tracks[row].group;
+        auto found = groups.begin();
+        while (found != groups.end() && found->first != name) {
+            ++found;
+        }
+        if (found == groups.end()) {
+            groups.emplace_back(name, std::vector<std::size_t>{});
+            found = groups.end() - 1;
+        }
+        found->second.push_back(row);
+    }
+    return groups;
+}
+
+double group_mean(const std::vector<double>& values, const std::vector<std::size_t>& rows) {
+    std::vector<double> chosen;
+    for (const std::size_t row : rows) {
+        chosen.push_back(values[row]);
+    }
+    return defined_mean(chosen);
+}
+
+std::string cell(double value) {
+    char text[32];
+    std::snprintf(text, sizeof(text), std::isfinite(value) ? "%.3f" : "-", value);
+    return text;
+}
+
+void set_defined(JsonObject& object, const char* key, double value) {
+    if (std::isfinite(value)) {
+        object.set(key, value);
+    }
+}
+
+}  // namespace
+
+const char* track_scale_name(TrackScale scale) {
+    switch (scale) {
+        case TrackScale::kSquashed:
+            return "squashed";
+        case TrackScale::kRaw:
+            return "raw";
+        case TrackScale::kLog1p:
+            return "log1p";
+    }
+    return "?";
+}
+
+double TrackScores::mean_pearson() const { return defined_mean(pearson); }
+double TrackScores::mean_r2() const { return defined_mean(r2); }
+
+std::vector<data::TrackPass> track_passes(const RunData& data, genomics::Split split, std::int64_t stride_bp) {
+    const TrackData& tracks = data.tracks.value();
+    const data::WindowGeometry& geometry = tracks.windows->geometry();
+    if (tracks.listed.windows.empty()) {
+        return data::plan_track_evaluation(data.plan.segments(split), geometry, stride_bp);
+    }
+    std::vector<data::TrackPass> passes;
+    for (genomics::Window& window : data.listed_windows(split)) {
+        passes.push_back({std::move(window), 0, geometry.num_bins()});
+    }
+    return passes;
+}
+
+std::vector<TrackScores> score_tracks(const TrackData& tracks, const std::vector<data::TrackPass>& passes,
+                                      const std::string& predictor, const std::string& split,
+                                      const TrackPrediction& predict, const TrackProgress& progress) {
+    const std::int64_t num_tracks = tracks.windows->num_tracks();
+    std::vector<models::TrackMetrics> metrics(std::size(kTrackScales), models::TrackMetrics(num_tracks));
+    std::int64_t num_bins = 0;
+    std::int64_t done = 0;
+    for (const data::TrackPass& pass : passes) {
+        const at::Tensor predicted = predict(pass).narrow(0, pass.first_bin, pass.num_bins);
+        const at::Tensor measured = measured_bins(tracks, pass);
+        for (std::size_t i = 0; i < metrics.size(); ++i) {
+            metrics[i].add(on_scale(predicted, kTrackScales[i], tracks.transform),
+                           on_scale(measured, kTrackScales[i], tracks.transform));
+        }
+        num_bins += pass.num_bins;
+        if (progress && !progress(++done, static_cast<std::int64_t>(passes.size()))) {
+            return {};
+        }
+    }
+    std::vector<TrackScores> scores;
+    for (std::size_t i = 0; i < metrics.size(); ++i) {
+        TrackScores row;
+        row.predictor = predictor;
+        row.split = split;
+        row.scale = kTrackScales[i];
+        row.num_bins = num_bins;
+        row.pearson = metrics[i].pearsons();
+        row.r2 = metrics[i].r2s();
+        scores.push_back(std::move(row));
+    }
+    return scores;
+}
+
+std::string track_scores_table(const TrackData& tracks, const std::vector<TrackScores>& scores) {
+    std::string text = "Pearson r and R2 over bins of " + std::to_string(tracks.windows->geometry().bin_bp) +
+                       " bp, mean over tracks; transform " + tracks.transform.name() + "\n\n";
+    char line[200];
+    std::snprintf(line, sizeof(line), "%-6s %-14s %-10s %-16s %7s %9s %11s %8s\n", "split", "predictor", "scale", "group",
+                  "tracks", "bins", "Pearson r", "R2");
+    text += line;
+    const auto groups = groups_of(tracks.table);
+    const auto add = [&](const TrackScores& row, const std::string& group, std::size_t count, double r, double r2) {
+        std::snprintf(line, sizeof(line), "%-6s %-14s %-10s %-16.16s %7zu %9lld %11s %8s\n", row.split.c_str(),
+                      row.predictor.c_str(), track_scale_name(row.scale), group.c_str(), count,
+                      static_cast<long long>(row.num_bins), cell(r).c_str(), cell(r2).c_str());
+        text += line;
+    };
+    for (const TrackScores& row : scores) {
+        add(row, "all", row.pearson.size(), row.mean_pearson(), row.mean_r2());
+        if (groups.size() > 1) {
+            for (const auto& [name, rows] : groups) {
+                add(row, name, rows.size(), group_mean(row.pearson, rows), group_mean(row.r2, rows));
+            }
+        }
+    }
+    return text;
+}
+
+void write_track_scores(JsonObject& root, const TrackData& tracks, const std::vector<TrackScores>& scores) {
+    JsonObject section = root.set_object("tracks");
+    section.set("bin_bp", tracks.windows->geometry().bin_bp);
+    section.set("transform", tracks.transform.name());
+    for (const TrackScores& row : scores) {
+        JsonObject entry = section.append_object("results");
+        entry.set("predictor", row.predictor);
+        entry.set("split", row.split);
+        entry.set("scale", track_scale_name(row.scale));
+        entry.set("num_bins", row.num_bins);
+        set_defined(entry, "pearson", row.mean_pearson());
+        set_defined(entry, "r2", row.mean_r2());
+        for (const auto& [name, rows] : groups_of(tracks.table)) {
+            JsonObject group = entry.append_object("groups");
+            group.set("group", name);
+            group.set("num_tracks", static_cast<std::int64_t>(rows.size()));
+            set_defined(group, "pearson", group_mean(row.pearson, rows));
+            set_defined(group, "r2", group_mean(row.r2, rows));
+        }
+        for (std::size_t i = 0; i < row.pearson.size(); ++i) {
+            JsonObject track = entry.append_object("per_track");
+            track.set("identifier", tracks.table.tracks[i].identifier);
+            set_defined(track, "pearson", row.pearson[i]);
+            set_defined(track, "r2", row.r2[i]);
+        }
+    }
+}
+
+std::string borzoi_accuracy_table(const TrackData& tracks, const TrackScores& scores) {
+    std::string text = "\tindex\tpearsonr\tr2\tidentifier\tdescription\n";
+    for (std::size_t i = 0; i < scores.pearson.size(); ++i) {
+        const data::Track& track = tracks.table.tracks[i];
+        char numbers[80];
+        std::snprintf(numbers, sizeof(numbers), "%zu\t%lld\t%.5f\t%.5f\t", i, static_cast<long long>(track.index),
+                      scores.pearson[i], scores.r2[i]);
+        text += numbers;
+        text += track.identifier + "\t" + track.description + "\n";
+    }
+    return text;
+}
+
+}  // namespace flagen::apps

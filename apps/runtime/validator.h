@@ -1,0 +1,48 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "apps/options/run_config.h"
+#include "flagen/models/expression_model.h"
+
+namespace flagen::data {
+class TargetTransform;
+}
+
+namespace flagen::apps {
+
+struct RunData;
+
+/// How good a model is on the validation split.
+struct Validation {
+    /// What the best checkpoint is chosen by, the sum over target kinds of: genes, Pearson r across
+    /// genes of the means over samples; tracks, r + R2 / 4 over bins on the training scale, means
+    /// over tracks (Borzoi's criterion). NaN where the split holds nothing.
+    double score = 0.0;
+    std::vector<std::pair<std::string, double>> metrics;  ///< For metrics.jsonl; finite.
+    std::vector<std::string> lines;                       ///< The same for people.
+};
+
+/// Scores the validation split of one run, again and again.
+class Validator {
+  public:
+    /// Keeps the references. `transform` is of the genes.
+    Validator(const RunConfig& config, const RunData& data, const data::TargetTransform& transform);
+
+    [[nodiscard]] Validation run(models::ExpressionModel& model) const;
+
+  private:
+    [[nodiscard]] double score_genes_of(models::ExpressionModel& model, Validation& result) const;
+    [[nodiscard]] double score_tracks_of(models::ExpressionModel& model, Validation& result) const;
+
+    const RunConfig& config_;
+    const RunData& data_;
+    const data::TargetTransform& transform_;
+    at::Tensor measured_;  // [validation genes, S] on the scale of the scores
+};
+
+}  // namespace flagen::apps
