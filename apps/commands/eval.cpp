@@ -102,6 +102,19 @@ std::vector<genomics::GeneSpan> genes_with_exons(const RunData& data, const Eval
     return genes;
 }
 
+// The annotation rows that those genes' pieces come from, for the record.
+std::string exon_rows(const RunConfig& config, const EvalOptions& options) {
+    if (!options.gtf.empty() || !config.data.genes) {
+        return "exon";
+    }
+    const auto& genes = *config.data.genes;
+    std::string names;
+    for (const std::string& feature : genes.coding_features.empty() ? genes.features : genes.coding_features) {
+        names.append(names.empty() ? "" : "+").append(feature);
+    }
+    return names;
+}
+
 std::vector<genomics::GeneSpan> genes_of_split(const std::vector<genomics::GeneSpan>& genes, const RunData& data,
                                                genomics::Split split) {
     std::vector<genomics::GeneSpan> chosen;
@@ -123,9 +136,10 @@ TrackResults evaluate_tracks(TrainedModel& trained, const RunData& data, const E
     TrackPredictor predictor({trained.model}, data.reference,
                              {trained.config.data.tracks->head, tracks.table.strand_pair_rows, options.shifts_bp,
                               options.reverse_complement});
+    const std::string exons = exon_rows(trained.config, options);
     TrackResults results;
     for (const std::string& split : options.splits) {
-        const auto passes = track_passes(data, split_of_name(split), tracks.windows->geometry().output_bp());
+        const auto passes = track_passes(data, split_of_name(split));
         const auto add = [&](const std::string& name, const TrackPrediction& predict) {
             Progress progress("eval " + split, "windows", static_cast<std::int64_t>(passes.size()));
             const auto scores = score_tracks(tracks, passes, name, split, predict, [&](std::int64_t done, std::int64_t) {
@@ -148,7 +162,7 @@ TrackResults evaluate_tracks(TrainedModel& trained, const RunData& data, const E
         const bool listed = !tracks.listed.windows.empty();
         const auto chosen = listed ? genes : genes_of_split(genes, data, split_of_name(split));
         if (!chosen.empty()) {
-            results.genes.push_back(evaluate_gene_tracks(tracks, passes, chosen, split, predict));
+            results.genes.push_back(evaluate_gene_tracks(tracks, passes, chosen, split, exons, predict));
         }
     }
     return results;
@@ -201,6 +215,10 @@ int evaluate_all(const EvalOptions& options) {
         std::fprintf(stderr, "flagen: %s\n", warning.c_str());
     }
 
+    FLAGEN_USER_CHECK(UserFault::kConfig, !data.tracks || data.tracks->table.digest() == trained->tracks->digest(),
+                      "the model was trained on other tracks than the table has: ", config.data.tracks->table, " and ",
+                      trained->checkpoint);
+
     JsonObject root;
     if (config.data.genes) {
         if (!predictions) {
@@ -221,6 +239,7 @@ int evaluate_all(const EvalOptions& options) {
             write_gene_track_scores(root, *data.tracks, genes);
         }
         root.set("rc", resolved.reverse_complement);
+        root.set("shifts", resolved.shifts_bp);
     }
     if (trained) {
         root.set("model_sha256", trained->model_sha256);

@@ -167,7 +167,7 @@ void ignore_borzoi_keys(JsonObject train, JsonObject model) {
     for (const char* key : {"shuffle_buffer", "num_gpu"}) {
         train.ignore(key);
     }
-    for (const char* key : {"verbose", "augment_rc", "augment_shift"}) {
+    for (const char* key : {"verbose"}) {
         model.ignore(key);
     }
 }
@@ -193,6 +193,13 @@ RunConfig RunConfig::load(const std::string& path, const std::vector<std::string
     config.data = read_data(root.get_object("data"), targets_known);
     JsonObject model = root.get_object("model");
     config.model = models::ModelConfig::from_json(model, config.data.windows.window_bp);
+    // Borzoi has these two in the model section.
+    if (model.has("augment_rc")) {
+        config.data.windows.random_reverse_complement = model.get_bool("augment_rc", true);
+    }
+    if (model.has("augment_shift") && config.data.tracks) {
+        config.data.tracks->window_shift = model.get_int("augment_shift", config.data.tracks->window_shift, 0);
+    }
     config.train = read_train(root.get_object("train"));
     config.data.windows.seed = config.train.seed;
     config.predict = read_predict(root.get_object("predict"));

@@ -1,13 +1,12 @@
 #include "apps/runtime/data_builder.h"
 
-#include <sys/resource.h>
-
 #include <cstdio>
 #include <filesystem>
 #include <set>
 #include <string>
 
 #include "apps/exit_code.h"
+#include "apps/runtime/file_limit.h"
 #include "apps/runtime/progress.h"
 #include "apps/runtime/stop_signal.h"
 #include "flagen/atomic_file.h"
@@ -21,15 +20,6 @@ namespace flagen::apps {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Every track is a file, so a thousand tracks need more than the usual 1,024 descriptors.
-void raise_file_limit() {
-    rlimit limit{};
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        static_cast<void>(setrlimit(RLIMIT_NOFILE, &limit));
-    }
-}
 
 /// All that `flagen data` reads, checked together.
 struct DataInputs {

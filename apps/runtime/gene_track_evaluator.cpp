@@ -109,18 +109,6 @@ void resize(models::GeneTrackMatrix& matrix, std::size_t genes, std::size_t trac
     matrix.values.resize(genes * tracks);
 }
 
-double defined_mean(const std::vector<double>& values) {
-    double sum = 0.0;
-    double count = 0.0;
-    for (const double value : values) {
-        if (std::isfinite(value)) {
-            sum += value;
-            count += 1.0;
-        }
-    }
-    return sum / count;  // NaN where none is defined
-}
-
 void set_defined(JsonObject& object, const char* key, double value) {
     if (std::isfinite(value)) {
         object.set(key, value);
@@ -173,10 +161,11 @@ std::string matrix_text(const models::GeneTrackMatrix& matrix, const GeneTrackEv
 
 GeneTrackEvaluation evaluate_gene_tracks(const TrackData& tracks, const std::vector<data::TrackPass>& passes,
                                          const std::vector<genomics::GeneSpan>& genes, const std::string& split,
-                                         const TrackPrediction& predict) {
+                                         const std::string& exons, const TrackPrediction& predict) {
     const data::WindowGeometry& geometry = tracks.windows->geometry();
     GeneTrackEvaluation result;
     result.split = split;
+    result.exons = exons;
     std::vector<std::string> groups;
     for (std::size_t track = 0; track < tracks.table.tracks.size(); ++track) {
         if (tracks.table.strand(track) != '-') {
@@ -238,12 +227,12 @@ std::string gene_tracks_table(const TrackData& tracks, const GeneTrackEvaluation
     }
     char text[400];
     std::snprintf(text, sizeof(text),
-                  "%s: coverage of %zu genes by %zu strand-collapsed tracks, log2(x + 1), means over tracks (bins of "
-                  "%lld bp)\n  r over genes %.3f, explained variance %.3f; quantile-normalised and centred r %.3f; "
+                  "%s: coverage of %zu genes (rows: %s) by %zu strand-collapsed tracks, log2(x + 1), means over tracks "
+                  "(bins of %lld bp)\n  r over genes %.3f, explained variance %.3f; quantile-normalised and centred r %.3f; "
                   "within genes r %.3f; %lld genes in no window\n",
-                  evaluation.split.c_str(), evaluation.genes.size(), evaluation.tracks.size(),
-                  static_cast<long long>(tracks.windows->geometry().bin_bp), defined_mean(pearson), defined_mean(r2),
-                  defined_mean(pearson_norm), defined_mean(within), static_cast<long long>(evaluation.num_unreachable));
+                  evaluation.split.c_str(), evaluation.genes.size(), evaluation.exons.c_str(), evaluation.tracks.size(),
+                  static_cast<long long>(tracks.windows->geometry().bin_bp), models::mean_of_defined(pearson).mean, models::mean_of_defined(r2).mean,
+                  models::mean_of_defined(pearson_norm).mean, models::mean_of_defined(within).mean, static_cast<long long>(evaluation.num_unreachable));
     return text;
 }
 
@@ -251,6 +240,7 @@ void write_gene_track_scores(JsonObject& root, const TrackData& tracks, const Ge
     JsonObject section = root.append_object("gene_tracks");
     section.set("split", evaluation.split);
     section.set("scale", "log2(raw coverage + 1)");
+    section.set("exons", evaluation.exons);
     section.set("num_genes", static_cast<std::int64_t>(evaluation.genes.size()));
     section.set("num_genes_in_no_window", evaluation.num_unreachable);
     for (std::size_t i = 0; i < evaluation.scores.size(); ++i) {

@@ -22,8 +22,9 @@ namespace flagen::apps {
 /// strand. Overlapping genes count with all their bins. r2 is the explained variance.
 struct GeneTrackEvaluation {
     std::string split;
+    std::string exons;                       ///< which annotation rows the genes' bases come from
     std::vector<std::string> genes;          ///< [G] those that lie wholly in one window's output
-    std::int64_t num_unreachable = 0;        ///< genes of the split that do not
+    std::int64_t num_unreachable = 0;        ///< genes asked for that do not, or that have no such row
     std::vector<std::size_t> tracks;         ///< [C] row of the table of each column
     models::GeneTrackMatrix predicted;       ///< [G, C] log2(x + 1)
     models::GeneTrackMatrix measured;        ///< [G, C]
@@ -35,10 +36,12 @@ struct GeneTrackEvaluation {
 ///
 /// @param genes spans whose pieces are the exons, on contigs of the genome; those outside of the
 ///        passes' windows are counted
+/// @param exons for the record, as "exon" or "CDS"
 [[nodiscard]] GeneTrackEvaluation evaluate_gene_tracks(const TrackData& tracks,
                                                        const std::vector<data::TrackPass>& passes,
                                                        const std::vector<genomics::GeneSpan>& genes,
-                                                       const std::string& split, const TrackPrediction& predict);
+                                                       const std::string& split, const std::string& exons,
+                                                       const TrackPrediction& predict);
 
 /// A table to read: means over tracks.
 [[nodiscard]] std::string gene_tracks_table(const TrackData& tracks, const GeneTrackEvaluation& evaluation);

@@ -1,6 +1,7 @@
 #include "apps/runtime/run_data.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "flagen/data/track_cache.h"
@@ -24,24 +25,48 @@ data::WindowGeometry window_geometry(const models::ModelConfig& model) {
 namespace {
 
 // Replaces the labels of folds, "fold3", by what the configuration uses them for.
-void label_by_use(data::WindowList& list, const genomics::SplitDefinition& splits) {
-    const auto names = [](const std::vector<std::string>& folds, const std::string& label) {
-        return std::any_of(folds.begin(), folds.end(),
-                           [&](const std::string& fold) { return label == fold || label == "fold" + fold; });
-    };
+void label_by_use(data::WindowList& list, const genomics::SplitDefinition& splits, const std::string& cache) {
+    std::set<std::string> folds;
     for (data::ListedWindow& window : list.windows) {
-        if (window.label.rfind("fold", 0) != 0) {
-            continue;
+        std::string& label = window.label;
+        if (label.rfind("fold", 0) == 0) {
+            folds.insert(label);
+            const auto names = [&label](const std::vector<std::string>& chosen) {
+                return std::any_of(chosen.begin(), chosen.end(), [&](const std::string& fold) {
+                    return label == fold || label.compare(4, std::string::npos, fold) == 0;
+                });
+            };
+            label = names(splits.valid_folds) ? "valid" : names(splits.test_folds) ? "test" : "train";
         }
-        window.label = names(splits.valid_folds, window.label)  ? "valid"
-                       : names(splits.test_folds, window.label) ? "test"
-                                                                 : "train";
+        FLAGEN_USER_CHECK(UserFault::kInputFile, label == "train" || label == "valid" || label == "test",
+                          "a window is labelled ", label, "; expected train, valid, test or fold0, fold1, ..: ", cache);
+    }
+    for (const auto* chosen : {&splits.valid_folds, &splits.test_folds}) {
+        for (const std::string& fold : *chosen) {
+            FLAGEN_USER_CHECK(UserFault::kConfig, folds.contains(fold) || folds.contains(std::string("fold").append(fold)),
+                              "data.splits names fold ", fold, ", which no window of ", cache, " has");
+        }
     }
 }
 
-// With a list of windows the folds are its own: they need no file that says where they lie.
-genomics::SplitDefinition without_listed_folds(genomics::SplitDefinition splits, bool listed) {
-    if (listed && splits.fold_file.empty() && splits.num_folds == 0) {
+// Genes are held out by the plan, windows by their labels: both must mean the same.
+void check_labels(const data::WindowList& list, const genomics::SplitPlan& plan, const std::string& cache) {
+    const genomics::ContigTable& contigs = plan.contigs();
+    for (const data::ListedWindow& window : list.windows) {
+        const std::int64_t length = contigs.at(contigs.find(window.contig).value()).length_bp;
+        const genomics::Interval output{window.contig, std::max<std::int64_t>(window.start_bp, 0),
+                                        std::min(window.end_bp, length)};
+        FLAGEN_USER_CHECK(UserFault::kConfig, window.label == genomics::split_name(plan.of_interval(output)),
+                          "with genes, data.splits must hold out what the windows of ", cache, " do: ", window.contig, ":",
+                          window.start_bp, "-", window.end_bp, " is ", window.label, " there and ",
+                          genomics::split_name(plan.of_interval(output)), " in data.splits");
+    }
+}
+
+// With a list of windows and no genes the folds are the list's: they need no file that says where they lie.
+genomics::SplitDefinition without_listed_folds(genomics::SplitDefinition splits, const DataConfig& config) {
+    const bool listed = config.tracks && !config.tracks->cache.empty();
+    if (listed && !config.genes && splits.fold_file.empty() && splits.num_folds == 0) {
         splits.valid_folds.clear();
         splits.test_folds.clear();
     }
@@ -76,7 +101,7 @@ TrackData load_tracks(const TrackTargetsConfig& config, const data::WindowGeomet
         const data::TrackCacheInputs inputs{contigs, table, config.transform, geometry, blacklist};
         auto cache = std::make_shared<const data::TrackCacheSource>(config.cache, inputs);
         listed = cache->windows();
-        label_by_use(listed, splits);
+        label_by_use(listed, splits, config.cache);
         source = std::move(cache);
     }
     auto windows = std::make_shared<const data::TrackWindows>(std::move(source), table.strand_pair_rows, geometry);
@@ -103,8 +128,10 @@ RunData RunData::load(const RunConfig& run, MeasuredTracks measured) {
         tracks = load_tracks(*config.tracks, window_geometry(run.model), *reference, aliases, config.splits,
                              warnings);
     }
-    const bool listed = config.tracks && !config.tracks->cache.empty();
-    genomics::SplitPlan plan(reference->contigs(), without_listed_folds(config.splits, listed));
+    genomics::SplitPlan plan(reference->contigs(), without_listed_folds(config.splits, config));
+    if (config.genes && tracks) {
+        check_labels(tracks->listed, plan, config.tracks->cache);
+    }
     std::vector<genomics::Split> splits = data::splits_of_genes(targets.spans, plan);
     return {std::move(reference), std::move(aliases), std::move(targets), std::move(plan), std::move(splits),
             std::move(tracks), std::move(warnings)};

@@ -4,15 +4,38 @@
 
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
 #include <utility>
 
 #include "apps/runtime/build_info.h"
 #include "apps/runtime/run_data.h"
 #include "flagen/atomic_file.h"
+#include "flagen/error.h"
 #include "flagen/json_object.h"
 #include "flagen/sha256.h"
 
 namespace flagen::apps {
+
+namespace {
+
+// Of what decides the targets. A cache's manifest holds digests of all its inputs; bigWigs themselves can be large,
+// so that only their sizes count here.
+std::string digest_of_tracks(const TrackTargetsConfig& config, const data::TrackTable& table) {
+    std::string text = table.digest();
+    if (!config.cache.empty()) {
+        const auto manifest = std::filesystem::path(config.cache) / "manifest.json";
+        return sha256_of(text.append("\n").append(sha256_of_file(manifest.string())));
+    }
+    for (const data::Track& track : table.tracks) {
+        text += detail::concatenate('\n', std::filesystem::file_size(track.file));
+    }
+    if (!config.blacklist.empty()) {
+        text.append("\n").append(sha256_of_file(config.blacklist));
+    }
+    return sha256_of(text);
+}
+
+}  // namespace
 
 InputDigests InputDigests::of(const DataConfig& config, const RunData& data) {
     InputDigests digests;
@@ -22,7 +45,7 @@ InputDigests InputDigests::of(const DataConfig& config, const RunData& data) {
         digests.annotation_sha256 = sha256_of_file(config.genes->annotation);
     }
     if (data.tracks) {
-        digests.tracks_sha256 = data.tracks->table.digest();
+        digests.tracks_sha256 = digest_of_tracks(*config.tracks, data.tracks->table);
     }
     return digests;
 }

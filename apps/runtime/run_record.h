@@ -14,7 +14,7 @@ struct InputDigests {
     std::string genome_md5;         ///< FastaSummary::md5
     std::string matrix_sha256;      ///< of the expression table's file; empty without genes
     std::string annotation_sha256;  ///< of the annotation's file; empty without genes
-    std::string tracks_sha256;      ///< TrackTable::digest(); empty without tracks
+    std::string tracks_sha256;      ///< of table, sizes of the bigWigs or the cache; empty without tracks
 
     [[nodiscard]] static InputDigests of(const DataConfig& config, const RunData& data);
     /// One digest of configuration and inputs: a run resumes only where it is equal.

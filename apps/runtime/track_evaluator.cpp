@@ -4,7 +4,7 @@
 
 #include <cmath>
 #include <cstdio>
-#include <limits>
+#include <map>
 #include <utility>
 
 #include "apps/runtime/run_data.h"
@@ -14,18 +14,6 @@
 
 namespace flagen::apps {
 namespace {
-
-double defined_mean(const std::vector<double>& values) {
-    double sum = 0.0;
-    std::int64_t count = 0;
-    for (const double value : values) {
-        if (std::isfinite(value)) {
-            sum += value;
-            ++count;
-        }
-    }
-    return count == 0 ? std::numeric_limits<double>::quiet_NaN() : sum / static_cast<double>(count);
-}
 
 at::Tensor on_scale(const at::Tensor& squashed, TrackScale scale, const data::TrackTransform& transform) {
     switch (scale) {
@@ -46,30 +34,12 @@ at::Tensor measured_bins(const TrackData& tracks, const data::TrackPass& pass) {
         .clone();
 }
 
-// Rows of the tracks of each group, groups in the order of the table.
-std::vector<std::pair<std::string, std::vector<std::size_t>>> groups_of(const data::TrackTable& table) {
-    std::vector<std::pair<std::string, std::vector<std::size_t>>> groups;
-    for (std::size_t row = 0; row < table.tracks.size(); ++row) {
-        const std::string& name = table.tracks[row].group;
-        auto found = groups.begin();
-        while (found != groups.end() && found->first != name) {
-            ++found;
-        }
-        if (found == groups.end()) {
-            groups.emplace_back(name, std::vector<std::size_t>{});
-            found = groups.end() - 1;
-        }
-        found->second.push_back(row);
+std::map<std::string, models::TrackGroupScore> group_scores(const data::TrackTable& table, const TrackScores& scores) {
+    std::vector<std::string> groups;
+    for (const data::Track& track : table.tracks) {
+        groups.push_back(track.group);
     }
-    return groups;
-}
-
-double group_mean(const std::vector<double>& values, const std::vector<std::size_t>& rows) {
-    std::vector<double> chosen;
-    for (const std::size_t row : rows) {
-        chosen.push_back(values[row]);
-    }
-    return defined_mean(chosen);
+    return models::score_track_groups(scores.pearson, scores.r2, groups);
 }
 
 std::string cell(double value) {
@@ -98,14 +68,14 @@ const char* track_scale_name(TrackScale scale) {
     return "?";
 }
 
-double TrackScores::mean_pearson() const { return defined_mean(pearson); }
-double TrackScores::mean_r2() const { return defined_mean(r2); }
+double TrackScores::mean_pearson() const { return models::mean_of_defined(pearson).mean; }
+double TrackScores::mean_r2() const { return models::mean_of_defined(r2).mean; }
 
-std::vector<data::TrackPass> track_passes(const RunData& data, genomics::Split split, std::int64_t stride_bp) {
+std::vector<data::TrackPass> track_passes(const RunData& data, genomics::Split split) {
     const TrackData& tracks = data.tracks.value();
     const data::WindowGeometry& geometry = tracks.windows->geometry();
     if (tracks.listed.windows.empty()) {
-        return data::plan_track_evaluation(data.plan.segments(split), geometry, stride_bp);
+        return data::plan_track_evaluation(data.plan.segments(split), geometry, geometry.output_bp());
     }
     std::vector<data::TrackPass> passes;
     for (genomics::Window& window : data.listed_windows(split)) {
@@ -154,7 +124,6 @@ std::string track_scores_table(const TrackData& tracks, const std::vector<TrackS
     std::snprintf(line, sizeof(line), "%-6s %-14s %-10s %-16s %7s %9s %11s %8s\n", "split", "predictor", "scale", "group",
                   "tracks", "bins", "Pearson r", "R2");
     text += line;
-    const auto groups = groups_of(tracks.table);
     const auto add = [&](const TrackScores& row, const std::string& group, std::size_t count, double r, double r2) {
         std::snprintf(line, sizeof(line), "%-6s %-14s %-10s %-16.16s %7zu %9lld %11s %8s\n", row.split.c_str(),
                       row.predictor.c_str(), track_scale_name(row.scale), group.c_str(), count,
@@ -163,9 +132,10 @@ std::string track_scores_table(const TrackData& tracks, const std::vector<TrackS
     };
     for (const TrackScores& row : scores) {
         add(row, "all", row.pearson.size(), row.mean_pearson(), row.mean_r2());
-        if (groups.size() > 1) {
-            for (const auto& [name, rows] : groups) {
-                add(row, name, rows.size(), group_mean(row.pearson, rows), group_mean(row.r2, rows));
+        const auto groups = group_scores(tracks.table, row);
+        for (const auto& [name, group] : groups) {
+            if (groups.size() > 1) {
+                add(row, name, static_cast<std::size_t>(group.num_tracks), group.pearson.mean, group.r2.mean);
             }
         }
     }
@@ -184,12 +154,12 @@ void write_track_scores(JsonObject& root, const TrackData& tracks, const std::ve
         entry.set("num_bins", row.num_bins);
         set_defined(entry, "pearson", row.mean_pearson());
         set_defined(entry, "r2", row.mean_r2());
-        for (const auto& [name, rows] : groups_of(tracks.table)) {
+        for (const auto& [name, scores_of_group] : group_scores(tracks.table, row)) {
             JsonObject group = entry.append_object("groups");
             group.set("group", name);
-            group.set("num_tracks", static_cast<std::int64_t>(rows.size()));
-            set_defined(group, "pearson", group_mean(row.pearson, rows));
-            set_defined(group, "r2", group_mean(row.r2, rows));
+            group.set("num_tracks", scores_of_group.num_tracks);
+            set_defined(group, "pearson", scores_of_group.pearson.mean);
+            set_defined(group, "r2", scores_of_group.r2.mean);
         }
         for (std::size_t i = 0; i < row.pearson.size(); ++i) {
             JsonObject track = entry.append_object("per_track");

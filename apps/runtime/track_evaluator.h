@@ -45,9 +45,8 @@ using TrackPrediction = std::function<at::Tensor(const data::TrackPass& pass)>;
 using TrackProgress = std::function<bool(std::int64_t done, std::int64_t total)>;
 
 /// Windows and bins that score a split: its listed windows where the data come from a list, else
-/// its segments tiled at `stride_bp`.
-[[nodiscard]] std::vector<data::TrackPass> track_passes(const RunData& data, genomics::Split split,
-                                                        std::int64_t stride_bp);
+/// its segments tiled by outputs. Bins that listed windows share count once for each of them.
+[[nodiscard]] std::vector<data::TrackPass> track_passes(const RunData& data, genomics::Split split);
 
 /// Scores `predict` over the bins of `passes` on all scales, streaming: memory for a window or two.
 [[nodiscard]] std::vector<TrackScores> score_tracks(const TrackData& tracks, const std::vector<data::TrackPass>& passes,

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "apps/exit_code.h"
+#include "apps/runtime/file_limit.h"
 #include "apps/runtime/prediction_run.h"
 #include "apps/runtime/progress.h"
 #include "apps/runtime/stop_signal.h"
@@ -91,9 +92,15 @@ std::vector<PlannedRow> plan_rows(const PredictionRun& run, const PredictionRequ
 
 // All that decides the values: a part file of another run must not be taken up.
 std::string run_digest(const PredictionRun& run, const PredictionRequest& request) {
-    std::string text = detail::concatenate(run.models_sha256(), '\n', run.inputs.genome_md5, '\n',
-                                           run.first().tracks->digest(), '\n', request.squashed, ' ',
-                                           request.reverse_complement);
+    const RunConfig& config = run.first().config;
+    const data::WindowGeometry geometry = window_geometry(config.model);
+    std::string text = detail::concatenate(
+        run.models_sha256(), '\n', run.inputs.genome_md5, '\n', run.first().tracks->digest(), '\n',
+        config.data.tracks->transform, ' ', config.data.tracks->head, ' ', geometry.seq_length_bp, ' ', geometry.crop_bp,
+        ' ', geometry.bin_bp, ' ', request.squashed, ' ', request.reverse_complement);
+    for (const std::string& contig : config.data.genome.circular) {
+        text.append(" ").append(contig);
+    }
     for (const std::int64_t shift : request.shifts_bp) {
         text += detail::concatenate(' ', shift);
     }
@@ -125,6 +132,21 @@ std::vector<std::size_t> bigwig_order(const std::vector<data::PredictedRegion>& 
     return order;
 }
 
+// A file name for each track. @throws UserError if two are equal.
+std::vector<std::string> bigwig_names(const std::vector<std::string>& ids) {
+    std::vector<std::string> names;
+    for (const std::string& id : ids) {
+        names.push_back(id + ".bw");
+        std::replace(names.back().begin(), names.back().end(), '/', '_');
+    }
+    std::vector<std::string> sorted = names;
+    std::sort(sorted.begin(), sorted.end());
+    const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+    FLAGEN_USER_CHECK(UserFault::kConfig, twice == sorted.end(), "--bigwig needs tracks of different names, found ",
+                      twice == sorted.end() ? "" : *twice, " twice");
+    return names;
+}
+
 void write_bigwigs(const std::string& folder, const std::string& path, const data::WindowGeometry& geometry,
                    const genomics::ContigTable& contigs) {
     const data::TrackPredictionReader reader(path);
@@ -133,12 +155,10 @@ void write_bigwigs(const std::string& folder, const std::string& path, const dat
         chromosomes.push_back(contigs.at(i));
     }
     fs::create_directories(folder);
+    raise_file_limit();
     std::vector<std::unique_ptr<genomics::BigWigWriter>> writers;
-    for (const std::string& id : reader.tracks().ids) {
-        std::string name = id;
-        std::replace(name.begin(), name.end(), '/', '_');
-        writers.push_back(
-            std::make_unique<genomics::BigWigWriter>((fs::path(folder) / (name + ".bw")).string(), chromosomes));
+    for (const std::string& name : bigwig_names(reader.tracks().ids)) {
+        writers.push_back(std::make_unique<genomics::BigWigWriter>((fs::path(folder) / name).string(), chromosomes));
     }
     const auto num_tracks = writers.size();
     const auto num_bins = static_cast<std::size_t>(reader.num_bins());
@@ -185,8 +205,11 @@ int predict_tracks_to_file(PredictionRun& run, const PredictionRequest& request)
     FLAGEN_USER_CHECK(UserFault::kConfig, first.tracks.has_value(),
                       "the model has no tracks head: regions cannot be predicted with ", first.checkpoint);
     for (const TrainedModel& trained : run.models) {
-        FLAGEN_USER_CHECK(UserFault::kConfig, trained.tracks && trained.tracks->digest() == first.tracks->digest(),
-                          "the models of an ensemble predict different tracks: ", first.checkpoint, " and ",
+        FLAGEN_USER_CHECK(UserFault::kConfig, trained.tracks && trained.tracks->digest() == first.tracks->digest() &&
+                              trained.config.data.tracks->transform == first.config.data.tracks->transform &&
+                              trained.config.data.tracks->head == first.config.data.tracks->head &&
+                              window_geometry(trained.config.model) == window_geometry(first.config.model),
+                          "the models of an ensemble differ in their tracks, transform, head or windows: ", first.checkpoint, " and ",
                           trained.checkpoint);
     }
     const data::TrackTable& table = *first.tracks;
@@ -206,10 +229,16 @@ int predict_tracks_to_file(PredictionRun& run, const PredictionRequest& request)
         regions.push_back(row.region);
     }
     if (!request.bigwig_folder.empty()) {
-        static_cast<void>(bigwig_order(regions, run.data.reference->contigs()));  // before any work
+        // Faults show before any work.
+        static_cast<void>(bigwig_order(regions, run.data.reference->contigs()));
+        static_cast<void>(bigwig_names(data::PredictedTracks::of(table).ids));
     }
     data::TrackPredictionWriter writer(request.out, run_digest(run, request), regions, data::PredictedTracks::of(table),
                                        geometry.num_bins(), request.summed);
+    if (writer.discarded_another_run()) {
+        std::fprintf(stderr, "flagen: rows that another model, genome or option had left in %s.part were thrown away\n",
+                     request.out.c_str());
+    }
     TrackPredictor predictor(models_of(run), run.data.reference,
                              {first.config.data.tracks->head, table.strand_pair_rows, request.shifts_bp,
                               request.reverse_complement});

@@ -2,7 +2,6 @@
 
 #include <torch/torch.h>
 
-#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -39,11 +38,10 @@ at::Tensor TrackPredictor::run(const at::Tensor& codes, models::ExpressionModel&
     return tracks;
 }
 
-at::Tensor TrackPredictor::predict(const genomics::Window& window, std::int64_t* num_padded_bp) {
+at::Tensor TrackPredictor::predict(const genomics::Window& window) {
     const torch::NoGradGuard no_gradients;
     at::Tensor sum;
     std::int64_t count = 0;
-    std::int64_t padded = 0;
     for (const std::int64_t shift : options_.shifts_bp) {
         for (const auto strand : {genomics::Strand::kForward, genomics::Strand::kReverse}) {
             const bool reverse = strand == genomics::Strand::kReverse;
@@ -55,7 +53,6 @@ at::Tensor TrackPredictor::predict(const genomics::Window& window, std::int64_t*
             example.window.start_bp += shift;
             example.window.strand = strand;
             data::read_tokens(*reference_, example.window, example);
-            padded = std::max(padded, example.num_padded_bp);
             at::Tensor codes = at::empty({1, window.length_bp}, at::kByte);
             std::memcpy(codes.mutable_data_ptr<std::uint8_t>(), example.tokens.data(), example.tokens.size());
             for (models::ExpressionModel& model : models_) {
@@ -67,9 +64,6 @@ at::Tensor TrackPredictor::predict(const genomics::Window& window, std::int64_t*
                 ++count;
             }
         }
-    }
-    if (num_padded_bp != nullptr) {
-        *num_padded_bp = padded;
     }
     return sum.div_(static_cast<double>(count)).to(at::kFloat).contiguous();
 }

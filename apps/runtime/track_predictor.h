@@ -37,9 +37,8 @@ class TrackPredictor {
     TrackPredictor(const TrackPredictor&) = delete;
     TrackPredictor& operator=(const TrackPredictor&) = delete;
 
-    /// [N, T] fp32 for a forward window of the models' length; N bins. `num_padded_bp`, if not null,
-    /// becomes the largest number of N put in past the contig's ends.
-    [[nodiscard]] at::Tensor predict(const genomics::Window& window, std::int64_t* num_padded_bp = nullptr);
+    /// [N, T] fp32 for a forward window of the models' length; N bins.
+    [[nodiscard]] at::Tensor predict(const genomics::Window& window);
 
   private:
     [[nodiscard]] at::Tensor run(const at::Tensor& codes, models::ExpressionModel& model) const;

@@ -51,6 +51,16 @@ std::vector<std::string> samples_from_json(const std::string& text, const std::s
     return samples;
 }
 
+// Another configuration may move files and windows, but not what the head's numbers mean.
+void check_tracks(const RunConfig& own, const RunConfig& used, const std::string& checkpoint) {
+    const auto& a = own.data.tracks;
+    const auto& b = used.data.tracks;
+    FLAGEN_USER_CHECK(UserFault::kConfig, a.has_value() == b.has_value() && (!a || a->head == b->head),
+                      "the configuration has other tracks targets than the model was trained with: ", checkpoint);
+    FLAGEN_USER_CHECK(UserFault::kConfig, !a || a->transform == b->transform, "the model was trained with transform ",
+                      a ? a->transform : "", ", the configuration says ", b ? b->transform : "", ": ", checkpoint);
+}
+
 }  // namespace
 
 std::string samples_to_json(const std::vector<std::string>& samples) {
@@ -67,10 +77,12 @@ TrainedModel TrainedModel::load(const std::string& path, const std::vector<std::
     options.weights_only = true;
     const models::CheckpointState state = models::load_checkpoint(trained.checkpoint, options);
     trained.step = state.step;
-    trained.model_sha256 = models::verify_checkpoint(trained.checkpoint).files.at("model.safetensors").sha256;
+    trained.model_sha256 = state.model_sha256;
     text_of(state, kConfigFile, trained.checkpoint);
     trained.config = RunConfig::load(
         config_path.empty() ? (fs::path(trained.checkpoint) / kConfigFile).string() : config_path, overrides);
+    check_tracks(RunConfig::load((fs::path(trained.checkpoint) / kConfigFile).string()), trained.config,
+                 trained.checkpoint);
     const auto source = [&](const char* name) { return (fs::path(trained.checkpoint) / name).string(); };
     if (trained.config.model.genes) {
         trained.transform = data::TargetTransform::from_json_text(text_of(state, kTransformFile, trained.checkpoint),

@@ -328,12 +328,15 @@ void Trainer::log_step() {
 void Trainer::validate() {
     const auto start = Clock::now();
     const Validation validation = validator_->run(model_);
-    if (!std::isfinite(validation.score)) {
+    if (!validation.score) {
+        if (step_ == config_.train.valid_every_steps) {
+            log_->warn("the validation split holds neither genes nor windows: no step is the best, and none stops early");
+        }
         return;
     }
-    const bool best = validation.score > state_.best_score;
+    const bool best = *validation.score > state_.best_score;
     if (best) {
-        state_.best_score = validation.score;
+        state_.best_score = *validation.score;
         best_step_ = step_;
         state_.validations_without_best = 0;
     } else {

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "apps/runtime/run_data.h"
+#include "apps/runtime/track_evaluator.h"
 #include "flagen/error.h"
 
 namespace flagen::apps {
@@ -56,8 +57,7 @@ TssProfile::TssProfile(const RunData& data) : data_(data) {
     const std::int64_t num_tracks = tracks.windows->num_tracks();
     at::Tensor sum = at::zeros({kNumClasses, num_tracks}, at::kDouble);
     at::Tensor count = at::zeros({kNumClasses, num_tracks}, at::kDouble);
-    const auto passes =
-        data::plan_track_evaluation(data.plan.train_segments(), geometry, geometry.num_bins() * geometry.bin_bp);
+    const auto passes = track_passes(data, genomics::Split::kTrain);
     for (const data::TrackPass& pass : passes) {
         std::vector<float> values = tracks.windows->read(pass.window);
         const at::Tensor raw =

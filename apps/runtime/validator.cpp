@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <cstdio>
-#include <limits>
 
 #include "apps/runtime/evaluator.h"
 #include "apps/runtime/predictor.h"
@@ -16,7 +15,8 @@
 namespace flagen::apps {
 namespace {
 
-constexpr double kNoScore = std::numeric_limits<double>::quiet_NaN();
+// A predictor whose correlation is undefined, as a constant one, has found nothing.
+double or_zero(double value) { return std::isfinite(value) ? value : 0.0; }
 
 void note(Validation& result, const std::string& name, double value) {
     if (std::isfinite(value)) {
@@ -35,10 +35,10 @@ Validator::Validator(const RunConfig& config, const RunData& data, const data::T
     }
 }
 
-double Validator::score_genes_of(models::ExpressionModel& model, Validation& result) const {
+std::optional<double> Validator::score_genes_of(models::ExpressionModel& model, Validation& result) const {
     const auto rows = data_.rows(genomics::Split::kValid);
     if (!config_.data.genes || rows.empty()) {
-        return kNoScore;
+        return std::nullopt;
     }
     data::EvaluationOptions evaluation;
     evaluation.window_bp = config_.data.windows.window_bp;
@@ -55,17 +55,17 @@ double Validator::score_genes_of(models::ExpressionModel& model, Validation& res
     std::snprintf(line, sizeof(line), "valid r of gene means %.3f, per sample %.3f, across samples (centred) %.3f",
                   scores.sample_mean.pearson, scores.sample_pearson.mean, scores.gene_pearson_centred.mean);
     result.lines.emplace_back(line);
-    return scores.sample_mean.pearson;
+    return or_zero(scores.sample_mean.pearson);
 }
 
-double Validator::score_tracks_of(models::ExpressionModel& model, Validation& result) const {
+std::optional<double> Validator::score_tracks_of(models::ExpressionModel& model, Validation& result) const {
     if (!data_.tracks) {
-        return kNoScore;
+        return std::nullopt;
     }
     const TrackData& tracks = *data_.tracks;
-    const auto passes = track_passes(data_, genomics::Split::kValid, tracks.windows->geometry().output_bp());
+    const auto passes = track_passes(data_, genomics::Split::kValid);
     if (passes.empty()) {
-        return kNoScore;
+        return std::nullopt;
     }
     TrackPredictor predictor({model}, data_.reference, {config_.data.tracks->head, tracks.table.strand_pair_rows});
     const auto scores = score_tracks(tracks, passes, "model", "valid",
@@ -79,17 +79,15 @@ double Validator::score_tracks_of(models::ExpressionModel& model, Validation& re
                       row.mean_pearson(), row.mean_r2(), scale.c_str());
         result.lines.emplace_back(line);
     }
-    const double r2 = scores.front().mean_r2();
-    return scores.front().mean_pearson() + (std::isfinite(r2) ? r2 / 4.0 : 0.0);
+    return or_zero(scores.front().mean_pearson()) + or_zero(scores.front().mean_r2()) / 4.0;
 }
 
 Validation Validator::run(models::ExpressionModel& model) const {
     Validation result;
-    result.score = kNoScore;
-    for (const double part : {score_genes_of(model, result), score_tracks_of(model, result)}) {
-        if (std::isfinite(part)) {
-            result.score = (std::isfinite(result.score) ? result.score : 0.0) + part;
-        }
+    const auto genes = score_genes_of(model, result);
+    const auto tracks = score_tracks_of(model, result);
+    if (genes || tracks) {
+        result.score = genes.value_or(0.0) + tracks.value_or(0.0);
     }
     return result;
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,8 +22,9 @@ struct RunData;
 struct Validation {
     /// What the best checkpoint is chosen by, the sum over target kinds of: genes, Pearson r across
     /// genes of the means over samples; tracks, r + R2 / 4 over bins on the training scale, means
-    /// over tracks (Borzoi's criterion). NaN where the split holds nothing.
-    double score = 0.0;
+    /// over tracks (Borzoi's criterion). What is undefined counts as 0; nothing
+    /// where the split holds neither.
+    std::optional<double> score;
     std::vector<std::pair<std::string, double>> metrics;  ///< For metrics.jsonl; finite.
     std::vector<std::string> lines;                       ///< The same for people.
 };
@@ -36,8 +38,8 @@ class Validator {
     [[nodiscard]] Validation run(models::ExpressionModel& model) const;
 
   private:
-    [[nodiscard]] double score_genes_of(models::ExpressionModel& model, Validation& result) const;
-    [[nodiscard]] double score_tracks_of(models::ExpressionModel& model, Validation& result) const;
+    [[nodiscard]] std::optional<double> score_genes_of(models::ExpressionModel& model, Validation& result) const;
+    [[nodiscard]] std::optional<double> score_tracks_of(models::ExpressionModel& model, Validation& result) const;
 
     const RunConfig& config_;
     const RunData& data_;

@@ -72,11 +72,12 @@ void TrackCachePart::start(const std::string& head) {
 
 void TrackCachePart::scan(const std::string& head) {
     std::string found(head.size(), '\0');
+    const std::int64_t file_bytes = ::lseek(descriptor_, 0, SEEK_END);
     if (!read(found.data(), found.size(), 0) || found != head) {
+        discarded_other_ = file_bytes > static_cast<std::int64_t>(head.size());
         start(head);
         return;
     }
-    const std::int64_t file_bytes = ::lseek(descriptor_, 0, SEEK_END);
     end_bytes_ = static_cast<std::int64_t>(head.size());
     while (scan_record(file_bytes)) {
     }

@@ -29,6 +29,8 @@ class TrackCachePart {
 
     [[nodiscard]] bool is_done(std::int64_t row) const { return !place(row).sizes.empty(); }
     [[nodiscard]] std::int64_t num_done() const { return num_done_; }
+    /// Whether the file held more than a head, of other inputs, and was emptied.
+    [[nodiscard]] bool discarded_other() const { return discarded_other_; }
 
     /// Appends the chunks of a row. @throws Error naming the reason, for example a full disk.
     void append(std::int64_t row, const std::vector<std::vector<std::uint8_t>>& chunks);
@@ -61,6 +63,7 @@ class TrackCachePart {
     std::size_t chunks_per_row_;
     std::vector<Place> places_;  // by row
     std::int64_t num_done_ = 0;
+    bool discarded_other_ = false;
     std::int64_t end_bytes_ = 0;  // of the last whole record
 };
 

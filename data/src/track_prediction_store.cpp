@@ -1,6 +1,7 @@
 #include "flagen/data/track_prediction_store.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -167,6 +168,8 @@ TrackPredictionWriter::~TrackPredictionWriter() = default;
 
 bool TrackPredictionWriter::is_done(std::int64_t row) const { return state_->part->is_done(row); }
 
+bool TrackPredictionWriter::discarded_another_run() const { return state_->part->discarded_other(); }
+
 std::int64_t TrackPredictionWriter::num_done() const { return state_->part->num_done(); }
 
 void TrackPredictionWriter::add(std::int64_t row, std::span<const float> values) {
@@ -190,6 +193,7 @@ void TrackPredictionWriter::finish(const Attributes& attributes) {
     const auto num_rows = static_cast<std::int64_t>(state_->regions.size());
     FLAGEN_CHECK_EQ(num_done(), num_rows, "rows missing in ", state_->path);
     const std::string unfinished = state_->path + ".assembling";
+    std::filesystem::remove(unfinished);  // of a run that was killed here; the part's lock keeps others away
     Hdf5File file = Hdf5File::create(unfinished);
     state_->write_predictions(file);
     write_regions(file, state_->regions);

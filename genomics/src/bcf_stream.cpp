@@ -38,6 +38,7 @@ class BcfStream final : public VariantStream {
             "region query needs a compressed BCF file: ", path(),
             "; make one: bcftools view -Ob -o NEW.bcf ", path(), ", then bcftools index NEW.bcf");
         const std::string index_path = find_variant_index(path(), true);
+        check_variant_index(path(), index_path, "bcftools index -f " + path());
         index_.reset(bcf_index_load3(absolute_path(path()).c_str(),
                                      absolute_path(index_path).c_str(), HTS_IDX_SILENT_FAIL));
         FLAGEN_USER_CHECK(UserFault::kInputFile, index_ != nullptr,

@@ -25,6 +25,13 @@ struct VariantRegion {
 /// @throws UserError (kInputFile) if there is none, or it is older than the file.
 [[nodiscard]] std::string find_variant_index(const std::string& path, bool bcf);
 
+/// Checks that counts and sizes in a .tbi or .csi agree with its bytes and that its offsets lie in
+/// the file `path`. HTSlib 1.16 frees what it never set where counts do not.
+///
+/// @throws UserError (kInputFile) with `remedy`, a command, if they do not.
+void check_variant_index(const std::string& path, const std::string& index_path,
+                         const std::string& remedy);
+
 /// An absolute path, which HTSlib cannot take for the name of a network scheme.
 [[nodiscard]] std::string absolute_path(const std::string& path);
 

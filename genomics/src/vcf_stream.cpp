@@ -88,11 +88,12 @@ class VcfStream final : public VariantStream {
                           path(), compression == kCompressionNone ? "" : " | bgzip -c",
                           " > NEW.vcf.gz, then tabix -p vcf NEW.vcf.gz");
         const std::string index_path = find_variant_index(path(), false);
+        check_variant_index(path(), index_path, "tabix -p vcf -f " + path());
         tabix_.reset(tbx_index_load3(absolute_path(path()).c_str(),
                                      absolute_path(index_path).c_str(), HTS_IDX_SILENT_FAIL));
         FLAGEN_USER_CHECK(UserFault::kInputFile,
                           tabix_ != nullptr && (tabix_->conf.preset & kPresetMask) == TBX_VCF,
-                          "index is damaged or not that of a VCF: ", index_path,
+                          "index is damaged, another file's, or not that of a VCF: ", index_path,
                           "; make it again: tabix -p vcf -f ", path());
         check_index_contigs(index_path);
     }

@@ -50,6 +50,7 @@ CheckpointState read_checkpoint(const VerifiedCheckpoint& verified,
     }
     CheckpointState state;
     JsonObject json = JsonObject::read_file(file(kStateName), kFault);
+    state.model_sha256 = verified.files.at(kModelName).sha256;
     state.step = json.require_int("step", 0);
     state.config_digest = json.require_string("config_digest");
     if (json.has("best_step")) {

@@ -261,6 +261,12 @@ class Tracks(unittest.TestCase):
         run = self.path("cache_run")
         flagen("train", config, cache, "--out", run)
         result = flagen("eval", run, "--split", "test", "--no-baselines")
+        both = self.path("cache_both")
+        flagen("train", self.config, cache, "--out", both, "--max-steps", "10")
+        self.assertIn("TSS profile", flagen("eval", both, "--split", "test").stdout)
+        message = flagen("train", self.config, cache, "--out", self.path("z"), "--set",
+                         "data.splits.valid_regions=[\"chr:1-8000\"]", expect=2).stderr
+        self.assertIn("is valid there and train in data.splits", message)
         self.assertIn("squashed", result.stdout)
         message = flagen("predict", run, "--out", self.path("none.h5"), expect=2).stderr
         self.assertIn("no genes head", message)
@@ -287,6 +293,16 @@ class Tracks(unittest.TestCase):
         with open(bad, "w") as out:
             json.dump(config, out)
         self.assertIn("4 units", flagen("train", bad, "--out", self.path("x"), expect=2).stderr)
+        for option in ("data.targets.1.transform=old", "data.targets.1.head=other"):
+            flagen("predict", self.run_folder, "--out", self.path("y.h5"), "--locus", "chr:8001-9000", "--set", option,
+                   expect=2)
+        swapped = self.path("swapped.txt")
+        with open(self.path("targets.txt")) as table:
+            header, first, second, third = table.read().splitlines()
+        with open(swapped, "w") as out:
+            out.write("\n".join([header, second, third, first]) + "\n")
+        message = flagen("eval", self.run_folder, "--set", "data.targets.1.table=" + swapped, expect=2).stderr
+        self.assertIn("other tracks", message)
         message = flagen("predict", self.run_folder, "--out", self.path("y.h5"), "--locus", "chr:8001-9000", "--locus",
                          "chr:8501-9500", "--bigwig", expect=2).stderr
         self.assertIn("overlap", message)

@@ -296,14 +296,24 @@ TEST_F(TrackCacheTest, KilledAtRandomTimesItEndsWithTheSameBytes) {
 }
 
 TEST_F(TrackCacheTest, TwoBuildersOfOneFolderAreRefused) {
-    const MadeUpSource slow(num_tracks_, 30);
+    const MadeUpSource source(num_tracks_);
     const std::string where = folder("shared");
-    std::thread first([&] { build(where, slow, 1, 3); });
-    while (!fs::exists(where + "/tracks.h5.part")) {
+    std::atomic<bool> refused{false};
+    TrackCacheOptions options;  // of a builder that holds the folder until the other was refused
+    options.progress = [&](std::int64_t, std::int64_t) {
+        while (!refused) {
+            std::this_thread::yield();
+        }
+        return false;
+    };
+    const TrackManifest manifest = make_track_manifest(inputs(), windows_, 2);
+    std::thread first(
+        [&] { build_track_cache(where, manifest, windows_, table_, source, options); });
+    while (!fs::exists(where + "/manifest.json")) {  // written with the lock held
         std::this_thread::yield();
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    FLAGEN_EXPECT_USER_ERROR(build(where, slow), kConfig, "another process", "tracks.h5.part");
+    FLAGEN_EXPECT_USER_ERROR(build(where, source), kConfig, "another process", "tracks.h5.part");
+    refused = true;
     first.join();
 }
 

@@ -164,6 +164,15 @@ TEST(TrackPredictionStore, GoesOnAfterAKillWithTheSameBytes) {
     EXPECT_EQ(file_bytes(killed), file_bytes(whole));
 }
 
+TEST(TrackPredictionStore, GoesOnAfterAKillWhileTheFileWasPutTogether) {
+    const TempDir folder;
+    const std::string path = (folder.path() / "predict.h5").string();
+    folder.write("predict.h5.assembling", "half a file");
+    write_store(path, 4, 2, false);
+    EXPECT_EQ(TrackPredictionReader(path).regions().size(), 4U);
+    EXPECT_FALSE(std::filesystem::exists(path + ".assembling"));
+}
+
 TEST(TrackPredictionStore, APartOfAnotherRunIsThrownAway) {
     const TempDir folder;
     const std::string path = (folder.path() / "predict.h5").string();
@@ -174,9 +183,11 @@ TEST(TrackPredictionStore, APartOfAnotherRunIsThrownAway) {
     {
         TrackPredictionWriter writer(path, "run", some_regions(4), some_tracks(2), kBins, false);
         EXPECT_TRUE(writer.is_done(1));
+        EXPECT_FALSE(writer.discarded_another_run());
     }
     TrackPredictionWriter other(path, "another run", some_regions(4), some_tracks(2), kBins, false);
     EXPECT_FALSE(other.is_done(1));
+    EXPECT_TRUE(other.discarded_another_run());
 }
 
 TEST(TrackPredictionStore, RefusesWrongRows) {

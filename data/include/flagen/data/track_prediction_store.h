@@ -64,6 +64,8 @@ class TrackPredictionWriter {
 
     [[nodiscard]] bool is_done(std::int64_t row) const;
     [[nodiscard]] std::int64_t num_done() const;
+    /// Whether a part with rows of another run stood there and was thrown away: worth a warning.
+    [[nodiscard]] bool discarded_another_run() const;
 
     /// One region, row-major [N, T] (also where bins are summed: it sums, in fp64). Any order.
     /// @throws Error for a row that is done, a wrong size or a failed write.

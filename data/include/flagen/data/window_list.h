@@ -80,7 +80,7 @@ struct WindowListOptions {
     /// "fold0" on, by the same dealing as SplitPlan.
     genomics::SplitDefinition splits = {};
     std::int64_t stride_bp = 0;       ///< Of training windows and folds; 0: output_bp().
-    std::int64_t eval_stride_bp = 0;  ///< Of valid and test; 0: output_bp(), each base once.
+    std::int64_t eval_stride_bp = 0;  ///< Of valid and test; 0: output_bp(). The last of a stretch may overlap.
     /// A window with at least this share of its output unmappable is dropped.
     double drop_at_unmappable = 0.5;
 };

@@ -26,18 +26,18 @@ struct BigWigInterval {
 /// step and fixed step sections. Zoom levels are not used: values are the stored ones.
 ///
 /// The decoder is our own and trusts no byte of the file: each offset, count and size is checked
-/// before it is followed or allocated, an interval costs time and memory in proportion to the file
-/// at most, and faults carry their reason.
+/// before it is followed or allocated, a query costs time and memory in proportion to the file at
+/// most, and faults carry their reason.
 ///
-/// | met in the file                                                    | policy |
-/// |--------------------------------------------------------------------|--------------------------|
-/// | not bigWig (bigBed, wiggle text, gzip), other byte order           | error with the remedy |
-/// | truncated, offsets or counts past the end, damaged blocks          | error | | intervals
-/// reversed, overlapping or out of order                    | error                    | | contigs
-/// without name or bases, or named twice                      | error                    | |
-/// intervals past the contig's end                                    | clipped                  |
-/// | URLs                                                               | refused: nothing is sent
-/// |
+/// | met in the file                                           | policy                   |
+/// |-----------------------------------------------------------|--------------------------|
+/// | not bigWig (bigBed, wiggle text, gzip), big-endian        | error with the remedy    |
+/// | truncated, offsets or counts past the end, damaged blocks | error                    |
+/// | intervals reversed, empty, overlapping or out of order    | error                    |
+/// | contigs without name or bases, or named twice             | error                    |
+/// | intervals past the contig's end                           | clipped                  |
+/// | data blocks without intervals (libBigWig writes some)     | accepted                 |
+/// | URLs                                                      | refused, nothing is sent |
 ///
 /// An object is used by one thread at a time; any number of objects may be used at once, also on
 /// one file.

@@ -62,17 +62,17 @@ struct VariantOptions {
 /// Format: the VCF specification, versions 4.x (samtools/hts-specs). HTSlib reads much silently as
 /// something else ("five" as position 0, an empty REF as '.'), so each text line is checked first.
 ///
-/// | met in the file                                                      | policy |
-/// |----------------------------------------------------------------------|-------------------------|
-/// | no ##fileformat=VCFv4.x, no #CHROM line, repeated sample             | error | | too few or
-/// too many columns, empty fields, empty REF or ALT          | error                   | | POS or
-/// QUAL not a number, POS negative or above 2^53                 | error                   | |
-/// contig absent from a header that lists contigs                       | error                   |
-/// | blanks, control or non-ASCII characters in the first seven columns   | error | | lines above
-/// 64 MiB, NUL, damaged or truncated gzip, bgzip or BCF     | error                   | | a header
-/// without contigs                                             | accepted, see contigs() | |
-/// unsorted records, POS 0, POS past the contig, odd alleles, lower case | kept as they are       |
-/// | undeclared FILTER, INFO and FORMAT tags, CRLF, a byte order mark     | accepted |
+/// | met in the file                                                  | policy           |
+/// |------------------------------------------------------------------|------------------|
+/// | no ##fileformat=VCFv4.x, no #CHROM line, repeated sample         | error            |
+/// | too few or too many columns, empty fields, empty REF or ALT      | error            |
+/// | POS, END or QUAL not a number, POS or END negative or above 2^53 | error            |
+/// | contig absent from a header that lists contigs                   | error            |
+/// | blanks, control or non-ASCII characters in the first 7 columns   | error            |
+/// | lines above 64 MiB, NUL, damaged or truncated gzip, bgzip or BCF | error            |
+/// | a header without contigs                                         | accepted         |
+/// | unsorted records, POS 0, POS past the contig, odd alleles        | kept as they are |
+/// | undeclared FILTER, INFO and FORMAT tags, CRLF, byte order mark   | accepted         |
 ///
 /// Errors name the file with line or record number. One thread at a time per object. HTSlib's own
 /// messages are switched off for the whole process by the first open().

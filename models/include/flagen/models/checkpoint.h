@@ -22,6 +22,7 @@ struct CheckpointState {
     std::int64_t step = 0;                  ///< Optimiser steps done.
     std::optional<std::int64_t> best_step;  ///< Best by the validation metric so far.
     std::string config_digest;              ///< Digest of what must not change over a resume.
+    std::string model_sha256;               ///< Of the weights' file; set by loading, not saved.
     NamedTensors model;                     ///< Parameters and buffers: module_tensors().
     NamedTensors optimizer;                 ///< adamw_state() of optimizer_state.h.
     at::Tensor rng_state;                   ///< cpu_rng_state(); uint8 [5056], or undefined.

@@ -1,0 +1,9 @@
+#pragma once
+
+namespace flagen::apps {
+
+/// Lets the process open as many files as the system allows it: a table of tracks may have
+/// thousands, against the usual 1,024 descriptors.
+void raise_file_limit();
+
+}  // namespace flagen::apps
