@@ -14,7 +14,7 @@
 #include "hdf5_file.h"
 #include "ordered_prefetcher.h"
 #include "track_cache_layout.h"
-#include "track_cache_part.h"
+#include "chunk_journal.h"
 
 namespace flagen::data {
 namespace {
@@ -113,7 +113,7 @@ void write_tracks(Hdf5File& file, const TrackTable& table) {
 }
 
 /// Copies the finished part into an HDF5 file, windows in their order, and publishes it.
-void assemble(const std::string& path, const TrackCachePart& part, const TrackManifest& manifest,
+void assemble(const std::string& path, const ChunkJournal& part, const TrackManifest& manifest,
               const WindowList& list, const TrackTable& table) {
     const std::string unfinished = path + ".assembling";
     fs::remove(unfinished);  // of a build that was killed here; the part's lock keeps others away
@@ -147,7 +147,7 @@ void assemble(const std::string& path, const TrackCachePart& part, const TrackMa
 }
 
 /// Bins and stores the windows that are not done; false if it was stopped.
-bool fill(TrackCachePart& part, const WindowEncoder& encoder, std::int64_t num_windows,
+bool fill(ChunkJournal& part, const WindowEncoder& encoder, std::int64_t num_windows,
           const TrackCacheOptions& options) {
     std::int64_t next = 0;
     const auto draw = [&]() -> std::optional<std::int64_t> {
@@ -190,7 +190,7 @@ TrackCacheResult build_track_cache(const std::string& folder, const TrackManifes
     FLAGEN_CHECK_EQ(manifest.num_windows, num_windows, "windows of the manifest");
     const std::string manifest_text = manifest.to_json_text();
     const std::string path = cache_file(folder);
-    TrackCachePart part(path + ".part", sha256_of(manifest_text), num_windows,
+    ChunkJournal part(path + ".part", sha256_of(manifest_text), num_windows,
                         chunks_per_window(table.num_tracks()));
     TrackCacheResult result;
     result.num_resumed = part.num_done();

@@ -12,7 +12,7 @@
 #include "flagen/sha256.h"
 #include "hdf5_file.h"
 #include "track_cache_layout.h"
-#include "track_cache_part.h"
+#include "chunk_journal.h"
 
 namespace flagen::data {
 namespace {
@@ -90,7 +90,7 @@ struct TrackPredictionWriter::State {
     PredictedTracks tracks;
     std::int64_t num_bins = 0;  // of what add() takes
     bool summed = false;
-    std::optional<TrackCachePart> part;
+    std::optional<ChunkJournal> part;
 
     [[nodiscard]] std::int64_t num_tracks() const {
         return static_cast<std::int64_t>(tracks.ids.size());

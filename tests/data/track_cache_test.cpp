@@ -281,8 +281,9 @@ TEST_F(TrackCacheTest, KilledAtRandomTimesItEndsWithTheSameBytes) {
             build(where, slow, 2);
             ::_exit(0);
         }
-        // Longer from time to time, so that a busy machine gets through as well.
-        std::this_thread::sleep_for(std::chrono::milliseconds(5 + random() % (60 + 10 * kills)));
+        // Too short for a whole build at first; longer with every kill, so that a busy machine gets
+        // through as well.
+        std::this_thread::sleep_for(std::chrono::milliseconds(random() % (6 + 4 * kills)));
         ::kill(child, SIGKILL);
         int status = 0;
         ::waitpid(child, &status, 0);
@@ -428,7 +429,7 @@ TEST(TrackCacheYeastTest, EqualsBinningOnTheFly) {
     const genomics::ContigTable contigs(
         {{"I", 230'218, false}, {"XVI", 948'066, false}, {"Mito", 85'779, false}});
     const TrackTable table = TrackTable::load(
-        std::string(FLAGEN_TESTDATA) + "/../../models/presets/yeast_stripe_targets.txt", {tracks});
+        std::string(FLAGEN_PRESETS) + "/yeast_stripe_targets.txt", {tracks});
     const WindowGeometry geometry;
     WindowListOptions options;
     options.stride_bp = 49'173;

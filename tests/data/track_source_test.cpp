@@ -294,7 +294,7 @@ TEST(TrackSourceYeastTest, HumanWindowsAreReadInTrainingUnits) {
     FLAGEN_PYBIGWIG_OR_SKIP();
     const TempDir folder;
     const TrackTable table = TrackTable::load(
-        std::string(FLAGEN_TESTDATA) + "/../../models/presets/human_windows_targets.txt", {tracks});
+        std::string(FLAGEN_PRESETS) + "/human_windows_targets.txt", {tracks});
     ASSERT_EQ(table.num_tracks(), 74);
     const std::string contig = "chr6_158159743_158290815";
     const genomics::ContigTable contigs({{contig, 131'072, false}});

@@ -167,7 +167,7 @@ TEST(TrackTableTest, StrandPairsMustBePairs) {
 TEST(TrackTableTest, ReadsThePresetOfYeast) {
     FLAGEN_SHARED_DATA_OR_SKIP(tracks, "yeast_R64-1-1/tracks");
     const TrackTable table = TrackTable::load(
-        std::string(FLAGEN_TESTDATA) + "/../../models/presets/yeast_stripe_targets.txt", {tracks});
+        std::string(FLAGEN_PRESETS) + "/yeast_stripe_targets.txt", {tracks});
     ASSERT_EQ(table.num_tracks(), 12);
     for (std::size_t i = 0; i < 12; ++i) {
         EXPECT_TRUE(std::filesystem::exists(table.tracks[i].file)) << table.tracks[i].file;

@@ -242,7 +242,7 @@ TEST(WindowListTest, ReadsTheWindowsOfTheHumanSet) {
     FLAGEN_SHARED_DATA_OR_SKIP(readme, "human_hg38_windows/README.md");
     std::vector<genomics::Contig> contigs;
     const std::string bed =
-        std::string(FLAGEN_TESTDATA) + "/../../models/presets/human_windows.bed";
+        std::string(FLAGEN_PRESETS) + "/human_windows.bed";
     const std::string names =
         testing::run_python("import sys\nprint(*[r.split()[0] for r in open(sys.argv[1])])", {bed});
     std::size_t at = 0;

@@ -197,7 +197,7 @@ TEST_F(MalformedVariants, MutatedTextAndRawBcfNeverCrash) {
     const std::string raw{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
     ASSERT_GT(raw.size(), 500U);
     int refused = 0;
-    for (int round = 0; round < 6000; ++round) {
+    for (int round = 0; round < 3000; ++round) {
         std::string bytes = round % 2 == 0 ? plain : raw;
         for (std::uint64_t flips = 1 + random() % 3; flips > 0; --flips) {
             // Mostly in the records, which stand last.
@@ -209,7 +209,7 @@ TEST_F(MalformedVariants, MutatedTextAndRawBcfNeverCrash) {
         const std::string path = dir_.write("t", bytes);
         refused += testing::user_error_of([&] { static_cast<void>(read_all(path)); }).fault ? 1 : 0;
     }
-    EXPECT_GT(refused, 1000);
+    EXPECT_GT(refused, 500);
     EXPECT_LT(std::clock() - begin, 120 * CLOCKS_PER_SEC);
 }
 

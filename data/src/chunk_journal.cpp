@@ -1,4 +1,4 @@
-#include "track_cache_part.h"
+#include "chunk_journal.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -15,7 +15,7 @@
 namespace flagen::data {
 namespace {
 
-constexpr const char* kMagic = "flagen track cache part 1\n";
+constexpr const char* kMagic = "flagen chunk journal 1\n";
 constexpr std::uint64_t kMaxChunkBytes = std::uint64_t{1} << 32;
 constexpr std::size_t kScanBytes = std::size_t{1} << 20;
 
@@ -36,8 +36,8 @@ std::vector<std::uint64_t> record_head(std::int64_t row,
 
 }  // namespace
 
-TrackCachePart::TrackCachePart(std::string path, const std::string& manifest_digest,
-                               std::int64_t num_rows, std::int64_t chunks_per_row)
+ChunkJournal::ChunkJournal(std::string path, const std::string& inputs_digest,
+                           std::int64_t num_rows, std::int64_t chunks_per_row)
     : path_(std::move(path)),
       descriptor_(::open(path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666)),
       chunks_per_row_(static_cast<std::size_t>(chunks_per_row)),
@@ -48,21 +48,21 @@ TrackCachePart::TrackCachePart(std::string path, const std::string& manifest_dig
         // File systems without locks say so with another error; there the user must take care.
         FLAGEN_USER_CHECK(UserFault::kConfig,
                           ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK,
-                          "another process builds this cache: ", path_);
-        scan(kMagic + manifest_digest + "\n");
+                          "another process is writing there: ", path_);
+        scan(kMagic + inputs_digest + "\n");
     } catch (...) {
         ::close(descriptor_);
         throw;
     }
 }
 
-TrackCachePart::~TrackCachePart() {
+ChunkJournal::~ChunkJournal() {
     if (descriptor_ >= 0) {
         ::close(descriptor_);
     }
 }
 
-void TrackCachePart::start(const std::string& head) {
+void ChunkJournal::start(const std::string& head) {
     if (::ftruncate(descriptor_, 0) != 0 || ::lseek(descriptor_, 0, SEEK_SET) != 0) {
         throw_error("cannot empty: ", path_, ": ", std::strerror(errno));
     }
@@ -70,7 +70,7 @@ void TrackCachePart::start(const std::string& head) {
     end_bytes_ = static_cast<std::int64_t>(head.size());
 }
 
-void TrackCachePart::scan(const std::string& head) {
+void ChunkJournal::scan(const std::string& head) {
     std::string found(head.size(), '\0');
     const std::int64_t file_bytes = ::lseek(descriptor_, 0, SEEK_END);
     if (!read(found.data(), found.size(), 0) || found != head) {
@@ -88,7 +88,7 @@ void TrackCachePart::scan(const std::string& head) {
 }
 
 // Takes the record at end_bytes_ in, if it is whole.
-bool TrackCachePart::scan_record(std::int64_t file_bytes) {
+bool ChunkJournal::scan_record(std::int64_t file_bytes) {
     std::vector<std::uint64_t> head(1 + chunks_per_row_);
     const std::size_t head_bytes = head.size() * sizeof(head[0]);
     if (!read(head.data(), head_bytes, end_bytes_) || head[0] >= places_.size()) {
@@ -123,7 +123,7 @@ bool TrackCachePart::scan_record(std::int64_t file_bytes) {
     return true;
 }
 
-void TrackCachePart::append(std::int64_t row,
+void ChunkJournal::append(std::int64_t row,
                             const std::vector<std::vector<std::uint8_t>>& chunks) {
     FLAGEN_CHECK_EQ(chunks.size(), chunks_per_row_, path_);
     FLAGEN_CHECK(!is_done(row), "row ", row, " twice: ", path_);
@@ -144,13 +144,13 @@ void TrackCachePart::append(std::int64_t row,
     ++num_done_;
 }
 
-void TrackCachePart::sync() const {
+void ChunkJournal::sync() const {
     if (::fsync(descriptor_) != 0) {
         throw_error("cannot flush to the disk: ", path_, ": ", std::strerror(errno));
     }
 }
 
-std::vector<std::uint8_t> TrackCachePart::read_chunk(std::int64_t row, std::int64_t index) const {
+std::vector<std::uint8_t> ChunkJournal::read_chunk(std::int64_t row, std::int64_t index) const {
     const Place& found = place(row);
     std::int64_t offset = found.offset_bytes;
     for (std::int64_t i = 0; i < index; ++i) {
@@ -163,12 +163,12 @@ std::vector<std::uint8_t> TrackCachePart::read_chunk(std::int64_t row, std::int6
     return chunk;
 }
 
-void TrackCachePart::remove() {
+void ChunkJournal::remove() {
     ::unlink(path_.c_str());
     ::close(std::exchange(descriptor_, -1));
 }
 
-void TrackCachePart::write(const void* data, std::size_t num_bytes) {
+void ChunkJournal::write(const void* data, std::size_t num_bytes) {
     const char* next = static_cast<const char*>(data);
     while (num_bytes > 0) {
         const ssize_t written = ::write(descriptor_, next, num_bytes);
@@ -184,7 +184,7 @@ void TrackCachePart::write(const void* data, std::size_t num_bytes) {
 }
 
 // False at the end of the file.
-bool TrackCachePart::read(void* data, std::size_t num_bytes, std::int64_t offset) const {
+bool ChunkJournal::read(void* data, std::size_t num_bytes, std::int64_t offset) const {
     char* next = static_cast<char*>(data);
     while (num_bytes > 0) {
         const ssize_t got = ::pread(descriptor_, next, num_bytes, offset);

@@ -7,25 +7,25 @@
 
 namespace flagen::data {
 
-/// Finished windows of a cache that is being built: a file that is only appended to, so that a kill
-/// at any moment costs at most the window in flight.
+/// Finished rows of a file of chunks that is being made (a track cache, predictions): a file that is
+/// only appended to, so that a kill at any moment costs at most the row in flight.
 ///
-/// One record a window: its row, the sizes of its chunks, the chunks as encode_chunk() gave them,
-/// and last a CRC-32 of all that, which says that the record is done. The head names the manifest:
-/// a part of other inputs is thrown away. HDF5 files cannot play this role: one that was being
-/// written when its process died does not open again.
-class TrackCachePart {
+/// One record a row: its number, the sizes of its chunks, the chunks as encode_chunk() gave them,
+/// and last a CRC-32 of all that, which says that the record is done. The head holds a digest of
+/// the inputs: a journal of other ones is thrown away. HDF5 files cannot play this role: one that
+/// was being written when its process died does not open again.
+class ChunkJournal {
   public:
     /// Opens or makes `path`, reads what is done, cuts an unfinished record off, and locks the file
-    /// against a second builder.
+    /// against a second writer.
     ///
     /// @throws UserError (kConfig) if it cannot be created or another process has it; Error if
     ///         reading or writing fails.
-    TrackCachePart(std::string path, const std::string& manifest_digest, std::int64_t num_rows,
-                   std::int64_t chunks_per_row);
-    ~TrackCachePart();
-    TrackCachePart(const TrackCachePart&) = delete;
-    TrackCachePart& operator=(const TrackCachePart&) = delete;
+    ChunkJournal(std::string path, const std::string& inputs_digest, std::int64_t num_rows,
+                 std::int64_t chunks_per_row);
+    ~ChunkJournal();
+    ChunkJournal(const ChunkJournal&) = delete;
+    ChunkJournal& operator=(const ChunkJournal&) = delete;
 
     [[nodiscard]] bool is_done(std::int64_t row) const { return !place(row).sizes.empty(); }
     [[nodiscard]] std::int64_t num_done() const { return num_done_; }
