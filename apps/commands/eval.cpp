@@ -62,11 +62,7 @@ data::GenePredictions predict_split_genes(TrainedModel& trained, const RunData& 
         const auto more = data.rows(split_of_name(split));
         rows.insert(rows.end(), more.begin(), more.end());
     }
-    data::EvaluationOptions evaluation;
-    evaluation.window_bp = trained.config.data.windows.window_bp;
-    evaluation.stride_bp = trained.config.predict.stride_bp;
-    evaluation.margin_bp = trained.config.data.windows.margin_bp;
-    evaluation.start_shifts_bp = options.shifts_bp;
+    const data::EvaluationOptions evaluation = evaluation_options(trained.config, options.shifts_bp);
     const auto predicted = predict_genes(trained.model, data.reference, data.targets.spans, rows, evaluation);
     const at::Tensor values = trained.transform.invert(predicted.values).contiguous();
     data::GenePredictions result;
@@ -239,7 +235,7 @@ int evaluate_all(const EvalOptions& options) {
             write_gene_track_scores(root, *data.tracks, genes);
         }
         root.set("rc", resolved.reverse_complement);
-        root.set("shifts", resolved.shifts_bp);
+        root.set("shifts", int_list_text(resolved.shifts_bp));
     }
     if (trained) {
         root.set("model_sha256", trained->model_sha256);

@@ -75,4 +75,15 @@ std::vector<std::int64_t> parse_int_list(const std::string& text, const std::str
     return numbers;
 }
 
+std::string int_list_text(const std::vector<std::int64_t>& numbers) {
+    std::string text;
+    for (const std::int64_t number : numbers) {
+        if (!text.empty()) {
+            text += ',';
+        }
+        text += std::to_string(number);
+    }
+    return text;
+}
+
 }  // namespace flagen::apps

@@ -43,5 +43,7 @@ class CommandLine {
 /// "0,8,16" as numbers. @throws UserError (kConfig) naming `option` and the text.
 [[nodiscard]] std::vector<std::int64_t> parse_int_list(const std::string& text,
                                                        const std::string& option);
+/// The same text back.
+[[nodiscard]] std::string int_list_text(const std::vector<std::int64_t>& numbers);
 
 }  // namespace flagen::apps

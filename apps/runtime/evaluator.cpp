@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "apps/runtime/run_data.h"
+#include "apps/runtime/score_text.h"
 #include "apps/runtime/kmer_ridge.h"
 #include "flagen/data/prediction_store.h"
 #include "flagen/data/target_transform.h"
@@ -43,18 +44,6 @@ at::Tensor align_predictions(const RunData& data, const data::GenePredictions& p
 at::Tensor training_mean(const at::Tensor& values, const std::vector<std::int64_t>& train_rows) {
     const at::Tensor mean = values.index_select(0, at::tensor(train_rows, at::kLong)).to(at::kDouble).nanmean(0);
     return mean.to(at::kFloat).unsqueeze(0).expand_as(values);
-}
-
-void set_defined(JsonObject& object, const char* key, double value) {
-    if (std::isfinite(value)) {
-        object.set(key, value);
-    }
-}
-
-std::string cell(double value) {
-    char text[32];
-    std::snprintf(text, sizeof(text), std::isfinite(value) ? "%.3f" : "-", value);
-    return text;
 }
 
 }  // namespace

@@ -114,11 +114,7 @@ int predict_genes_to_file(PredictionRun& run, const PredictionRequest& request) 
                      rows.size() * first.samples.size() * sizeof(float), request.out.c_str());
         return kExitOk;
     }
-    data::EvaluationOptions options;
-    options.window_bp = first.config.data.windows.window_bp;
-    options.stride_bp = first.config.predict.stride_bp;
-    options.margin_bp = first.config.data.windows.margin_bp;
-    options.start_shifts_bp = request.shifts_bp;
+    const data::EvaluationOptions options = evaluation_options(first.config, request.shifts_bp);
     const StopSignal stop;
     const GenePrediction prediction = predict_mean(run, rows, options, stop);
     if (!prediction.complete) {

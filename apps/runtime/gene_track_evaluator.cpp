@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "apps/runtime/run_data.h"
+#include "apps/runtime/score_text.h"
 #include "flagen/atomic_file.h"
 #include "flagen/error.h"
 #include "flagen/genomics/range.h"
@@ -107,12 +108,6 @@ void resize(models::GeneTrackMatrix& matrix, std::size_t genes, std::size_t trac
     matrix.num_genes = static_cast<std::int64_t>(genes);
     matrix.num_tracks = static_cast<std::int64_t>(tracks);
     matrix.values.resize(genes * tracks);
-}
-
-void set_defined(JsonObject& object, const char* key, double value) {
-    if (std::isfinite(value)) {
-        object.set(key, value);
-    }
 }
 
 std::string number(double value) {

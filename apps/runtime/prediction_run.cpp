@@ -1,23 +1,10 @@
 #include "apps/runtime/prediction_run.h"
 
+#include "apps/options/command_line.h"
 #include "apps/runtime/build_info.h"
 #include "flagen/sha256.h"
 
 namespace flagen::apps {
-namespace {
-
-std::string join(const std::vector<std::int64_t>& numbers) {
-    std::string text;
-    for (const std::int64_t number : numbers) {
-        if (!text.empty()) {
-            text += ',';
-        }
-        text += std::to_string(number);
-    }
-    return text;
-}
-
-}  // namespace
 
 std::string PredictionRun::models_sha256() const {
     if (models.size() == 1) {
@@ -42,7 +29,7 @@ data::Attributes PredictionRun::attributes(const PredictionRequest& request) con
         {"params_json", config.resolved_text()},
         {"genome_md5", inputs.genome_md5},
         {"seq_length", config.data.windows.window_bp},
-        {"shifts", join(request.shifts_bp)},
+        {"shifts", int_list_text(request.shifts_bp)},
         {"rc", std::int64_t{request.reverse_complement}},
         {"ensemble_n", static_cast<std::int64_t>(models.size())},
     };

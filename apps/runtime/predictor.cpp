@@ -27,6 +27,10 @@ class EvaluationMode {
 
 }  // namespace
 
+data::EvaluationOptions evaluation_options(const RunConfig& config, const std::vector<std::int64_t>& shifts_bp) {
+    return {config.data.windows.window_bp, config.predict.stride_bp, config.data.windows.margin_bp, shifts_bp};
+}
+
 models::GeneQueries gene_queries(const data::GeneRows& rows) {
     return {rows.window,       rows.start_bp,       rows.end_bp,      rows.strand,
             rows.piece_offset, rows.piece_start_bp, rows.piece_end_bp};

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "apps/options/run_config.h"
 #include "flagen/data/evaluation_plan.h"
 #include "flagen/models/expression_model.h"
 
@@ -20,6 +21,10 @@ struct GenePrediction {
     std::vector<data::GeneAssignment> assignments;  ///< In the order of the rows.
     bool complete = true;  ///< False if `progress` asked to stop; the values are then of no use.
 };
+
+/// Windows for predicting genes as a configuration lays them, at these shifts of their starts.
+[[nodiscard]] data::EvaluationOptions evaluation_options(const RunConfig& config,
+                                                         const std::vector<std::int64_t>& shifts_bp);
 
 /// Called after each window with the number done and the number in all; returns false to stop.
 using PredictionProgress = std::function<bool(std::int64_t done, std::int64_t total)>;

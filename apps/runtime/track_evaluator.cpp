@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "apps/runtime/run_data.h"
+#include "apps/runtime/score_text.h"
 #include "flagen/error.h"
 #include "flagen/json_object.h"
 #include "flagen/models/track_metrics.h"
@@ -40,18 +41,6 @@ std::map<std::string, models::TrackGroupScore> group_scores(const data::TrackTab
         groups.push_back(track.group);
     }
     return models::score_track_groups(scores.pearson, scores.r2, groups);
-}
-
-std::string cell(double value) {
-    char text[32];
-    std::snprintf(text, sizeof(text), std::isfinite(value) ? "%.3f" : "-", value);
-    return text;
-}
-
-void set_defined(JsonObject& object, const char* key, double value) {
-    if (std::isfinite(value)) {
-        object.set(key, value);
-    }
 }
 
 }  // namespace

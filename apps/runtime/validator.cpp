@@ -40,11 +40,8 @@ std::optional<double> Validator::score_genes_of(models::ExpressionModel& model, 
     if (!config_.data.genes || rows.empty()) {
         return std::nullopt;
     }
-    data::EvaluationOptions evaluation;
-    evaluation.window_bp = config_.data.windows.window_bp;
-    evaluation.stride_bp = config_.predict.stride_bp;
-    evaluation.margin_bp = config_.data.windows.margin_bp;
-    const auto predicted = predict_genes(model, data_.reference, data_.targets.spans, rows, evaluation);
+    const auto predicted =
+        predict_genes(model, data_.reference, data_.targets.spans, rows, evaluation_options(config_, {0}));
     const at::Tensor values = EvaluationScale::of(*config_.data.genes)
                                   .apply(transform_.invert(predicted.values), data_.targets.samples);
     const auto scores = score_genes(values, measured_);

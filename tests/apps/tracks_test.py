@@ -145,6 +145,7 @@ class Tracks(unittest.TestCase):
             self.assertAlmostEqual(entry["pearson"], stats.pearsonr(x, y).statistic, places=5)
             self.assertAlmostEqual(entry["r2"], 1 - ((y - x) ** 2).sum() / ((y - y.mean()) ** 2).sum(), places=4)
         self.assertEqual(squashed["num_bins"], 1000)
+        self.assertEqual(results["shifts"], "0")  # as prediction files spell it, and as the report reads it
         self.assertAlmostEqual(squashed["pearson"], np.mean([e["pearson"] for e in squashed["per_track"]]), places=6)
         groups = {g["group"]: g for g in squashed["groups"]}
         self.assertEqual((groups["DNA"]["num_tracks"], groups["RNA"]["num_tracks"]), (1, 2))
