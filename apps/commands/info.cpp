@@ -27,6 +27,17 @@ void print_model(const models::ExpressionModel& model, std::int64_t num_genes) {
     std::fputs(models::summarise(model, num_genes).to_text().c_str(), stdout);
 }
 
+// The tracks heads that were trained, and on what.
+void print_heads(const TrainedModel& trained) {
+    for (const DataConfig& section : trained.config.data) {
+        if (section.tracks) {
+            std::printf("head %s: %lld tracks, transform %s, genome %s\n", section.tracks->head.c_str(),
+                        static_cast<long long>(trained.tracks.at(section.tracks->head).num_tracks()),
+                        section.tracks->transform.c_str(), section.genome.fasta.c_str());
+        }
+    }
+}
+
 void print_predictions(const std::string& path) {
     data::Attributes attributes;
     if (data::holds_track_predictions(path)) {
@@ -76,6 +87,7 @@ int run_info(const std::vector<std::string>& arguments) {
         const TrainedModel trained = TrainedModel::load(path, overrides);
         std::printf("%s: step %lld, %zu samples, weights sha256 %s\n", trained.checkpoint.c_str(),
                     static_cast<long long>(trained.step), trained.samples.size(), trained.model_sha256.c_str());
+        print_heads(trained);
         print_model(trained.model, num_genes);
         return kExitOk;
     }
@@ -85,6 +97,9 @@ int run_info(const std::vector<std::string>& arguments) {
     }
     const RunConfig config = RunConfig::load(path, overrides);
     std::fputs(config.resolved_text().c_str(), stdout);
+    for (const std::string& key : config.ignored_keys) {
+        std::fprintf(stderr, "flagen: key without effect here: %s\n", key.c_str());
+    }
     print_model(models::ExpressionModel(config.model, num_samples), num_genes);
     return kExitOk;
 }

@@ -10,6 +10,7 @@
 #include "apps/exit_code.h"
 #include "apps/options/command_line.h"
 #include "apps/runtime/prediction_run.h"
+#include "apps/runtime/section_choice.h"
 #include "apps/runtime/threads.h"
 #include "flagen/error.h"
 
@@ -36,6 +37,7 @@ int run_predict(const std::vector<std::string>& arguments) {
     std::vector<std::string> ensemble;
     std::vector<std::string> overrides;
     std::string fasta;
+    std::string head;
     std::string shifts;
     std::string untransform;
     std::int64_t threads = 0;
@@ -52,6 +54,7 @@ int run_predict(const std::vector<std::string>& arguments) {
     line.options().add_options()
         ("out,o", po::value(&request.out)->required(), "file or folder to write")
         ("fasta,f", po::value(&fasta), "genome (default: the model's)")
+        ("head", po::value(&head), "head of a model of several data sections: whose tracks, or whose genome")
         ("ensemble", po::value(&ensemble)->composing(), "further model to average with; may repeat")
         ("split", po::value(&request.split)->default_value("all"), "genes of all | train | valid | test")
         ("genes", po::value(&request.genes_file), "file with gene ids, one a line, instead of --split")
@@ -87,9 +90,6 @@ int run_predict(const std::vector<std::string>& arguments) {
                       "--rc, --sum and --bigwig are for tracks: give --bed, --locus or --chrom (genes are read on "
                       "their own strand)");
 
-    if (!fasta.empty()) {
-        overrides.push_back("data.fasta=" + fasta);
-    }
     set_threads(threads, line.given("threads"));
     const std::string config_path = positional.size() == 2 ? positional.front() : "";
     std::vector<TrainedModel> models;
@@ -105,14 +105,19 @@ int run_predict(const std::vector<std::string>& arguments) {
     if (bigwig) {
         request.bigwig_folder = bigwig_folder(request.out);
     }
+    const std::size_t section = choose_section(config, head, tracks ? SectionUse::kTracks : SectionUse::kGenes);
+    FLAGEN_USER_CHECK(UserFault::kConfig, request.genes_file.empty() || config.data[section].genes.has_value(),
+                      "--genes needs the genes of a data section, which that of head ", config.data[section].head(),
+                      " has not");
+    if (!fasta.empty()) {
+        config.data[section].genome.fasta = fasta;
+    }
     if (!request.dry_run && fs::path(request.out).has_parent_path()) {
         fs::create_directories(fs::path(request.out).parent_path());
     }
-    FLAGEN_USER_CHECK(UserFault::kConfig, tracks || config.data.genes.has_value(),
-                      "the model has no genes head: say what to predict with --bed, --locus or --chrom");
-    RunData data = RunData::load(config, MeasuredTracks::kLeaveOut);
-    const InputDigests inputs = InputDigests::of(config.data, data);
-    PredictionRun run{std::move(models), std::move(data), inputs};
+    RunData data = RunData::load(config.data[section], config.model, MeasuredTracks::kLeaveOut);
+    const InputDigests inputs = InputDigests::of(config.data[section], data);
+    PredictionRun run{std::move(models), section, std::move(data), inputs};
     return tracks ? predict_tracks_to_file(run, request) : predict_genes_to_file(run, request);
 }
 

@@ -84,7 +84,7 @@ bool read_targets(JsonObject& json, DataConfig& data) {
     return true;
 }
 
-DataConfig read_data(JsonObject json, bool& targets_known) {
+DataConfig read_section(JsonObject& json, bool& targets_known) {
     DataConfig data;
     data.genome.fasta = json.require_string("fasta");
     data.genome.circular = json.get_strings("circular", {});
@@ -92,8 +92,47 @@ DataConfig read_data(JsonObject json, bool& targets_known) {
     data.genome.allow_truncated = json.get_bool("allow_truncated", false);
     data.windows = data::WindowDatasetConfig::from_json(json);
     data.splits = read_splits(json.get_object("splits"));
-    targets_known = read_targets(json, data);
+    targets_known = read_targets(json, data) && targets_known;
     return data;
+}
+
+// What sections must agree on, and what they may not share.
+void check_sections(const std::vector<DataConfig>& sections, std::vector<JsonObject>& json) {
+    std::optional<std::size_t> with_genes;
+    for (std::size_t i = 0; i < sections.size(); ++i) {
+        const DataConfig& section = sections[i];
+        if (section.windows.window_bp != sections.front().windows.window_bp) {
+            json[i].add_problem("seq_length", "differs from the first section's, " +
+                                                  std::to_string(sections.front().windows.window_bp));
+        }
+        if (section.genes && with_genes) {
+            json[i].add_problem("targets", "genes stand in " + json[*with_genes].path() +
+                                               " already; the model has one genes head");
+        }
+        with_genes = section.genes && !with_genes ? i : with_genes;
+        for (std::size_t before = 0; section.tracks && before < i; ++before) {
+            if (sections[before].tracks && sections[before].tracks->head == section.tracks->head) {
+                json[i].add_problem("targets", "head " + section.tracks->head + " is trained by " +
+                                                   json[before].path() + " already");
+            }
+        }
+    }
+}
+
+std::vector<DataConfig> read_data(JsonObject& root, bool& targets_known) {
+    std::vector<JsonObject> json = root.get_objects("data");
+    if (json.empty()) {
+        // Absent or of a wrong type: what a section needs is told as if it stood there empty.
+        json.push_back(root.get_object("data"));
+    }
+    std::vector<DataConfig> sections;
+    for (JsonObject& section : json) {
+        sections.push_back(read_section(section, targets_known));
+    }
+    if (targets_known) {
+        check_sections(sections, json);
+    }
+    return sections;
 }
 
 TrainConfig read_train(JsonObject json) {
@@ -146,16 +185,16 @@ PredictConfig read_predict(JsonObject json) {
 // What data and model must agree on.
 void check_heads(const RunConfig& config, JsonObject& model) {
     const bool gene_head = config.model.genes.has_value();
-    if (gene_head != config.data.genes.has_value()) {
+    if (gene_head != config.genes_section().has_value()) {
         model.add_problem("heads", gene_head ? "has genes, but data.targets has no entry of kind genes"
                                              : "lacks genes, but data.targets has an entry of kind genes");
     }
-    if (config.data.tracks) {
-        std::vector<std::string> names;
-        for (const auto& head : config.model.track_heads) {
-            names.push_back(head.name);
-        }
-        const std::string& wanted = config.data.tracks->head;
+    std::vector<std::string> names;
+    for (const auto& head : config.model.track_heads) {
+        names.push_back(head.name);
+    }
+    for (const DataConfig& section : config.data) {
+        const std::string wanted = section.tracks ? section.tracks->head : "";
         if (!wanted.empty() && std::find(names.begin(), names.end(), wanted) == names.end()) {
             model.add_problem("head_" + wanted, "is missing, but data.targets names it" + did_you_mean(wanted, names));
         }
@@ -170,6 +209,12 @@ void ignore_borzoi_keys(JsonObject train, JsonObject model) {
     for (const char* key : {"verbose"}) {
         model.ignore(key);
     }
+}
+
+// Of a section's random numbers: sections must not draw the same shifts. The first has the run's.
+std::uint64_t section_seed(std::uint64_t seed, std::size_t section) {
+    constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15U;  // odd, so that no two sections are equal
+    return seed + section * kStep;
 }
 
 std::pair<std::string, std::string> split_override(const std::string& text) {
@@ -189,19 +234,22 @@ RunConfig RunConfig::load(const std::string& path, const std::vector<std::string
         root.set_path(key, value);
     }
     RunConfig config;
-    bool targets_known = false;
-    config.data = read_data(root.get_object("data"), targets_known);
+    bool targets_known = true;
+    config.data = read_data(root, targets_known);
     JsonObject model = root.get_object("model");
-    config.model = models::ModelConfig::from_json(model, config.data.windows.window_bp);
-    // Borzoi has these two in the model section.
-    if (model.has("augment_rc")) {
-        config.data.windows.random_reverse_complement = model.get_bool("augment_rc", true);
-    }
-    if (model.has("augment_shift") && config.data.tracks) {
-        config.data.tracks->window_shift = model.get_int("augment_shift", config.data.tracks->window_shift, 0);
-    }
+    config.model = models::ModelConfig::from_json(model, config.data.front().windows.window_bp);
     config.train = read_train(root.get_object("train"));
-    config.data.windows.seed = config.train.seed;
+    for (std::size_t i = 0; i < config.data.size(); ++i) {
+        DataConfig& section = config.data[i];
+        section.windows.seed = section_seed(config.train.seed, i);
+        // Borzoi has these two in the model section.
+        if (model.has("augment_rc")) {
+            section.windows.random_reverse_complement = model.get_bool("augment_rc", true);
+        }
+        if (model.has("augment_shift") && section.tracks) {
+            section.tracks->window_shift = model.get_int("augment_shift", section.tracks->window_shift, 0);
+        }
+    }
     config.predict = read_predict(root.get_object("predict"));
     if (targets_known) {
         check_heads(config, model);
@@ -209,7 +257,21 @@ RunConfig RunConfig::load(const std::string& path, const std::vector<std::string
     ignore_borzoi_keys(root.get_object("train"), model);
     root.finish();
     root.problems().throw_if_any(path);
+    config.ignored_keys = root.ignored_keys();
     return config;
+}
+
+std::optional<std::size_t> RunConfig::genes_section() const {
+    const auto found = std::find_if(data.begin(), data.end(), [](const DataConfig& section) { return section.genes; });
+    return found == data.end() ? std::nullopt : std::optional<std::size_t>(found - data.begin());
+}
+
+std::string RunConfig::section_names() const {
+    std::string names;
+    for (const DataConfig& section : data) {
+        names += (names.empty() ? "" : ", ") + section.head();
+    }
+    return names;
 }
 
 }  // namespace flagen::apps

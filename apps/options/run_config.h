@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -38,7 +39,7 @@ struct TrackTargetsConfig {
     std::int64_t window_shift = 3;   ///< With a cache: largest random shift of a listed window, in bp.
 };
 
-/// The `data` section: what is read, and how the genome is divided. At least one kind of target.
+/// One data section: what is read, and how the genome is divided. At least one kind of target.
 struct DataConfig {
     GenomeConfig genome;
     data::WindowDatasetConfig windows;
@@ -47,6 +48,10 @@ struct DataConfig {
     std::optional<TrackTargetsConfig> tracks;
     double gene_weight = 1.0;   ///< Of the genes' loss in the sum of losses.
     double track_weight = 1.0;  ///< Of the tracks' loss.
+
+    /// Name of the section, which tells it from the others: that of the head for its tracks, or
+    /// "genes".
+    [[nodiscard]] std::string head() const { return tracks ? tracks->head : "genes"; }
 };
 
 /// The `train` section.
@@ -76,10 +81,14 @@ struct PredictConfig {
 
 /// A whole configuration: params.json with defaults filled in and the command line's changes.
 struct RunConfig {
-    DataConfig data;
+    /// The `data` section, or each of a list of them: data sets of their own, as of several species,
+    /// that train one trunk with a head for each. Windows are of one length. One section at most has
+    /// genes, and no two have the same head for their tracks.
+    std::vector<DataConfig> data;
     models::ModelConfig model;
     TrainConfig train;
     PredictConfig predict;
+    std::vector<std::string> ignored_keys;  ///< Of the file: keys of Borzoi that have no effect here.
 
     /// Reads `path`, applies `overrides` ("train.seed=7"), and checks everything.
     /// @throws UserError (kConfig) with all problems in one message.
@@ -91,6 +100,11 @@ struct RunConfig {
 
     /// SHA-256 of all that decides the numbers of a run; file paths are not in it.
     [[nodiscard]] std::string digest() const;
+
+    /// The section that has genes.
+    [[nodiscard]] std::optional<std::size_t> genes_section() const;
+    /// Names of all sections, "human, mouse".
+    [[nodiscard]] std::string section_names() const;
 };
 
 }  // namespace flagen::apps

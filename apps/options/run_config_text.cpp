@@ -137,7 +137,10 @@ void write_train(JsonObject json, const TrainConfig& train) {
 
 std::string write_config(const RunConfig& config, PathPolicy policy, int indent) {
     JsonObject root;
-    write_data(root.set_object("data"), config.data, policy);
+    for (const DataConfig& section : config.data) {
+        const bool alone = config.data.size() == 1;
+        write_data(alone ? root.set_object("data") : root.append_object("data"), section, policy);
+    }
     JsonObject model = root.set_object("model");
     config.model.write(model);
     write_train(root.set_object("train"), config.train);

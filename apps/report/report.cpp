@@ -24,9 +24,7 @@ std::string model_text(const Material& material) {
                                with_commas(total.output.bp_per_token), " bp");
 }
 
-std::string data_text(const Material& material) {
-    const RunData& data = *material.data.value;
-    const DataConfig& config = material.config.value->data;
+std::string data_text(const RunData& data, const DataConfig& config) {
     const std::size_t num_contigs = data.reference->contigs().size();
     const auto name = [](const std::string& path) { return fs::path(path).filename().string(); };
     std::string text =
@@ -79,15 +77,22 @@ std::string version_of(const RunRecord& record) {
 std::vector<Fact> headline_facts(const Material& material) {
     const RunRecord& record = material.run.record;
     const std::string& time = material.run.training_time;
-    return {
-        {"model", material.summary.value ? model_text(material) : material.summary.reason},
-        {"data", material.data.value ? data_text(material) : material.data.reason},
+    std::vector<Fact> facts = {{"model", material.summary.value ? model_text(material) : material.summary.reason}};
+    for (std::size_t i = 0; i < material.data.size(); ++i) {
+        const DataConfig& section = material.config.value->data[i];
+        const Found<RunData>& data = material.data[i];
+        facts.emplace_back(material.data.size() == 1 ? "data" : "data of " + section.head(),
+                           data.value ? data_text(*data.value, section) : data.reason);
+    }
+    const std::vector<Fact> more = {
         {"steps", step_text(material)},
         {"training time", time.empty() ? "the log names no end of the training: it was stopped, or still runs" : time},
         {"started", or_unknown(record.started_utc)},
         {"machine", detail::concatenate(or_unknown(record.host), "; device ", or_unknown(record.device))},
         {"flagen", version_of(record)},
     };
+    facts.insert(facts.end(), more.begin(), more.end());
+    return facts;
 }
 
 std::vector<Fact> prediction_facts(const Material& material) {
@@ -111,7 +116,7 @@ void genes_sections(HtmlPage& page, const Material& material) {
     if (material.comparison.value) {
         comparison_section(page, *material.comparison.value);
         gene_locus_section(page, *material.comparison.value, material.locus);
-    } else if (!material.config.value || material.config.value->data.genes) {
+    } else if (!material.config.value || material.config.value->genes_section()) {
         page.section("Predicted against observed");
         page.note(material.comparison.reason + ".");
     }
@@ -121,11 +126,13 @@ void tracks_sections(HtmlPage& page, const Material& material) {
     if (material.run.evaluation) {
         tracks_section(page, *material.run.evaluation);
     }
-    if (material.tracks.value) {
-        track_locus_section(page, *material.tracks.value);
-    } else if (!material.tracks.reason.empty()) {
-        page.section("Tracks along one locus");
-        page.note(material.tracks.reason + ".");
+    for (const Found<TrackLocusView>& tracks : material.tracks) {
+        if (tracks.value) {
+            track_locus_section(page, *tracks.value);
+        } else {
+            page.section("Tracks along one locus");
+            page.note(tracks.reason + ".");
+        }
     }
 }
 

@@ -29,28 +29,66 @@ auto try_reading(const std::string& what, const Function& read) -> Found<decltyp
     }
 }
 
-Found<RunData> find_data(const Found<RunConfig>& config) {
-    if (!config.value) {
-        return {std::nullopt, config.reason};
-    }
+Found<RunData> read_data(const DataConfig& section, const models::ModelConfig& model) {
     const std::string what = "The measured values could not be read";
-    auto data = try_reading(what, [&] { return RunData::load(*config.value); });
-    if (!data.value && config.value->data.tracks) {
+    auto data = try_reading(what, [&] { return RunData::load(section, model); });
+    if (!data.value && section.tracks) {
         // The genes may be at hand where bigWigs are not.
         const std::string reason = data.reason;
-        data = try_reading(what, [&] { return RunData::load(*config.value, MeasuredTracks::kLeaveOut); });
+        data = try_reading(what, [&] { return RunData::load(section, model, MeasuredTracks::kLeaveOut); });
         data.reason = reason;
     }
     return data;
 }
 
+bool has_tracks(const Material& material) {
+    const auto& config = material.config.value;
+    return config && std::any_of(config->data.begin(), config->data.end(),
+                                 [](const DataConfig& section) { return section.tracks.has_value(); });
+}
+
+// The data that the tracks of a file are of: those of its head, or of a file that does not say, the first with tracks.
+const RunData* data_of_tracks(const data::TrackPredictionReader& reader, const Material& material) {
+    const std::string head = attribute_text(reader.attributes(), "head");
+    for (std::size_t i = 0; i < material.data.size(); ++i) {
+        const auto& tracks = material.config.value->data[i].tracks;
+        if (material.data[i].value && (head.empty() ? tracks.has_value() : tracks && tracks->head == head)) {
+            return &*material.data[i].value;
+        }
+    }
+    return nullptr;
+}
+
+// On the first genome that has the contig. @throws UserError if none has it.
+genomics::Interval parse_locus(const std::string& text, const Material& material) {
+    std::optional<UserError> failure;
+    for (const Found<RunData>& data : material.data) {
+        if (!data.value) {
+            continue;
+        }
+        try {
+            return genomics::parse_region(text, data.value->reference->contigs());
+        } catch (const UserError& error) {
+            failure = error;
+        }
+    }
+    if (failure) {
+        throw UserError(*failure);
+    }
+    return genomics::parse_region(text);
+}
+
 // Prediction files of a report: those named, or those that lie in the run folder under the usual names.
-std::vector<std::string> prediction_files(const ReportOptions& options) {
+std::vector<std::string> prediction_files(const ReportOptions& options, const Found<RunConfig>& config) {
     if (!options.predictions.empty()) {
         return options.predictions;
     }
     std::vector<std::string> files;
-    for (const char* name : {"predictions.h5", "predict.h5", "tracks.h5"}) {
+    std::vector<std::string> names = {"predictions.h5", "predict.h5", "tracks.h5"};
+    for (const DataConfig& section : config.value ? config.value->data : std::vector<DataConfig>{}) {
+        names.push_back("tracks_" + section.head() + ".h5");
+    }
+    for (const std::string& name : names) {
         const std::string path = (fs::path(options.run_folder) / name).string();
         if (fs::exists(path)) {
             files.push_back(path);
@@ -66,16 +104,14 @@ void read_prediction_file(const std::string& path, Material& material) {
         }
         return;
     }
-    if (!material.tracks.value) {
-        const data::TrackPredictionReader reader(path);
-        material.tracks = try_reading("Tracks along a locus are not drawn", [&] {
-            return read_track_locus(reader, material.data.value ? &*material.data.value : nullptr, material.locus);
-        });
-    }
+    const data::TrackPredictionReader reader(path);
+    material.tracks.push_back(try_reading("Tracks along a locus are not drawn", [&] {
+        return read_track_locus(reader, data_of_tracks(reader, material), material.locus);
+    }));
 }
 
 void find_predictions(const ReportOptions& options, Material& material) {
-    const auto files = prediction_files(options);
+    const auto files = prediction_files(options, material.config);
     const auto how = [&](const char* file) {
         return detail::concatenate(". Make it with flagen predict ", options.run_folder, " --out ", options.run_folder,
                                    "/", file, ", or name a file with --predictions");
@@ -83,10 +119,6 @@ void find_predictions(const ReportOptions& options, Material& material) {
     material.predictions.reason = detail::concatenate(
         "No predictions.h5 with genes in the run folder: predicted and observed values are not compared",
         how("predictions.h5"));
-    if (material.config.value && material.config.value->data.tracks) {
-        material.tracks.reason = detail::concatenate("No tracks.h5 in the run folder: no track is drawn along a locus",
-                                                     how("tracks.h5 --locus REGION"));
-    }
     for (const std::string& file : files) {
         if (!options.predictions.empty()) {
             read_prediction_file(file, material);
@@ -98,20 +130,33 @@ void find_predictions(const ReportOptions& options, Material& material) {
             material.predictions.reason = detail::concatenate("The predictions could not be read: ", error.what());
         }
     }
+    if (material.tracks.empty() && has_tracks(material)) {
+        material.tracks.push_back({std::nullopt, detail::concatenate("No tracks.h5 in the run folder: no track is drawn along a locus",
+                                                                     how("tracks.h5 --locus REGION"))});
+    }
 }
 
 void compare(Material& material) {
-    if (!material.predictions.value || !material.data.value) {
-        material.comparison.reason = material.predictions.value ? material.data.reason : material.predictions.reason;
+    if (!material.predictions.value) {
+        material.comparison.reason = material.predictions.reason;
         return;
     }
-    if (!material.config.value->data.genes) {
+    if (!material.config.value) {
+        material.comparison.reason = material.config.reason;
+        return;
+    }
+    const auto section = material.config.value->genes_section();
+    if (!section) {
         material.comparison.reason =
             "The configuration names no measured genes: there is nothing to compare the predictions with";
         return;
     }
+    if (material.gene_data() == nullptr) {
+        material.comparison.reason = material.data[*section].reason;
+        return;
+    }
     material.comparison = try_reading("Predictions and measurements could not be compared", [&] {
-        return compare_genes(*material.data.value, EvaluationScale::of(*material.config.value->data.genes),
+        return compare_genes(*material.gene_data(), EvaluationScale::of(*material.config.value->data[*section].genes),
                              *material.predictions.value);
     });
 }
@@ -129,19 +174,23 @@ void summarise_model(Material& material) {
         material.summary.reason = material.config.reason;
         return;
     }
-    if (!material.data.value && !material.predictions.value) {
+    const RunConfig& config = *material.config.value;
+    const RunData* genes = material.gene_data();
+    if (config.model.genes && genes == nullptr && !material.predictions.value) {
         material.summary.reason =
             "The cost of the model is not shown: without data and predictions the number of its samples is not known";
         return;
     }
-    const RunConfig& config = *material.config.value;
-    const auto num_samples = static_cast<std::int64_t>(
-        material.data.value ? material.data.value->targets.samples.size() : material.predictions.value->samples.size());
-    material.window.length_bp = config.data.windows.window_bp;
-    material.window.num_genes =
-        material.data.value ? genes_a_window(*material.data.value, material.window.length_bp) : kTypicalGenes;
+    const std::size_t num_samples = genes != nullptr              ? genes->targets.samples.size()
+                                    : material.predictions.value ? material.predictions.value->samples.size()
+                                                                 : 0;
+    material.window.length_bp = config.model.seq_length;
+    if (config.model.genes) {
+        material.window.num_genes = genes != nullptr ? genes_a_window(*genes, material.window.length_bp) : kTypicalGenes;
+    }
     material.summary = try_reading("The cost of the model is not shown", [&] {
-        return models::summarise(models::ExpressionModel(config.model, num_samples), material.window.num_genes);
+        return models::summarise(models::ExpressionModel(config.model, static_cast<std::int64_t>(num_samples)),
+                                 material.window.num_genes);
     });
 }
 
@@ -155,16 +204,21 @@ std::string attribute_text(const data::Attributes& attributes, const std::string
     return std::visit([](const auto& value) { return detail::concatenate(value); }, found->second);
 }
 
+const RunData* Material::gene_data() const {
+    const auto section = config.value ? config.value->genes_section() : std::nullopt;
+    return section && data[*section].value ? &*data[*section].value : nullptr;
+}
+
 Material gather(const ReportOptions& options) {
     Material material;
     material.run = RunFolder::read(options.run_folder);
     const std::string config_path = (fs::path(options.run_folder) / "config.json").string();
     material.config = try_reading("The configuration could not be read", [&] { return RunConfig::load(config_path); });
-    material.data = find_data(material.config);
+    for (const DataConfig& section : material.config.value ? material.config.value->data : std::vector<DataConfig>{}) {
+        material.data.push_back(read_data(section, material.config.value->model));
+    }
     if (!options.locus.empty()) {
-        material.locus = material.data.value
-                             ? genomics::parse_region(options.locus, material.data.value->reference->contigs())
-                             : genomics::parse_region(options.locus);
+        material.locus = parse_locus(options.locus, material);
     }
     find_predictions(options, material);
     compare(material);

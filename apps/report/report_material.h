@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "apps/options/run_config.h"
 #include "apps/report/report.h"
@@ -23,13 +24,16 @@ struct Found {
 struct Material {
     RunFolder run;
     Found<RunConfig> config;
-    Found<RunData> data;
+    std::vector<Found<RunData>> data;  ///< By data section of the configuration.
     Found<data::GenePredictions> predictions;
     Found<GeneComparison> comparison;
-    Found<TrackLocusView> tracks;  ///< Neither value nor reason for a run without tracks.
+    std::vector<Found<TrackLocusView>> tracks;  ///< One a file of track predictions; without any, why not.
     Found<models::ModelSummary> summary;
     WindowContent window;
     std::optional<genomics::Interval> locus;  ///< That the user asked for.
+
+    /// The data that hold the measured genes; null where there are none, or they could not be read.
+    [[nodiscard]] const RunData* gene_data() const;
 };
 
 /// Reads everything. @throws UserError as build_report().

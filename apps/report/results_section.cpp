@@ -138,11 +138,11 @@ void headline_section(HtmlPage& page, const RunFolder& run, const std::vector<Fa
     if (run.evaluation) {
         tiles = score_tiles(*run.evaluation);
     }
-    const std::vector<Point>* loss = run.metrics ? run.metrics->find("loss") : nullptr;
-    if (loss != nullptr) {
-        tiles.push_back({fixed(loss->back().y, 3),
-                         detail::concatenate("training loss at step ", step_number(loss->back().x)),
-                         detail::concatenate(fixed(loss->front().y, 3), " at step ", step_number(loss->front().x))});
+    for (const auto& [head, loss] : run.metrics ? run.metrics->of("loss") : MetricsHistory::ByHead{}) {
+        tiles.push_back({fixed(loss.back().y, 3),
+                         detail::concatenate("training loss", run.metrics->several_heads() ? " of " + head : "", " at step ",
+                                             step_number(loss.back().x)),
+                         detail::concatenate(fixed(loss.front().y, 3), " at step ", step_number(loss.front().x))});
     }
     page.tiles(tiles);
     page.facts(facts);

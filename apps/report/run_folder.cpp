@@ -65,10 +65,11 @@ MetricsHistory read_metrics(const std::string& path) {
                 ++history.num_unreadable_lines;
                 continue;
             }
+            const std::string head = object.get_string("head", "");
             history.last_step = std::max(history.last_step, static_cast<std::int64_t>(step));
             for (const auto& [key, value] : numbers_of(object)) {
                 if (key != "step") {
-                    history.columns[key].push_back({step, value});
+                    history.columns[key][head].push_back({step, value});
                 }
             }
         } catch (const UserError&) {
@@ -82,6 +83,7 @@ std::vector<TrackResult> read_tracks(JsonObject section) {
     std::vector<TrackResult> results;
     for (JsonObject& entry : section.get_objects("results")) {
         TrackResult result;
+        result.head = entry.get_string("head", "");
         result.predictor = entry.get_string("predictor", "");
         result.split = entry.get_string("split", "");
         result.scale = entry.get_string("scale", "");
@@ -144,9 +146,14 @@ std::optional<std::int64_t> step_of_hint(const fs::path& run) {
 
 }  // namespace
 
-const std::vector<Point>* MetricsHistory::find(const std::string& key) const {
+const MetricsHistory::ByHead& MetricsHistory::of(const std::string& key) const {
+    static const ByHead kNothing;
     const auto found = columns.find(key);
-    return found == columns.end() ? nullptr : &found->second;
+    return found == columns.end() ? kNothing : found->second;
+}
+
+bool MetricsHistory::several_heads() const {
+    return std::any_of(columns.begin(), columns.end(), [](const auto& column) { return column.second.size() > 1; });
 }
 
 const ResultRow* EvaluationFile::find(const std::string& predictor, const std::string& split) const {

@@ -22,14 +22,17 @@ struct RunRecord {
     std::vector<std::pair<std::string, std::string>> inputs;  ///< Checksums by name.
 };
 
-/// metrics.jsonl as columns: the numbers of every key but "step", by step.
+/// metrics.jsonl as columns: the numbers of every key but "step", by step, for each head ("" where a line names none).
 struct MetricsHistory {
-    std::map<std::string, std::vector<Point>> columns;
+    using ByHead = std::map<std::string, std::vector<Point>>;
+    std::map<std::string, ByHead> columns;
     std::int64_t last_step = 0;
     std::int64_t num_unreadable_lines = 0;  ///< Skipped: cut off by a kill, or no JSON.
 
-    /// The column, or null if no line has the key.
-    [[nodiscard]] const std::vector<Point>* find(const std::string& key) const;
+    /// The columns of the key; none if no line has it.
+    [[nodiscard]] const ByHead& of(const std::string& key) const;
+    /// Whether lines of more than one head were read: then a curve needs its head's name.
+    [[nodiscard]] bool several_heads() const;
 };
 
 /// One entry of "results" of eval.json.
@@ -41,6 +44,7 @@ struct ResultRow {
 
 /// One entry of "tracks.results" of eval.json: agreement over bins.
 struct TrackResult {
+    std::string head;
     std::string predictor;
     std::string split;
     std::string scale;  ///< squashed (as trained), raw or log1p

@@ -68,11 +68,14 @@ std::vector<float> column(const std::vector<float>& values, std::size_t num_trac
     return out;
 }
 
-std::string scale_of(const data::TrackPredictionReader& reader) {
-    const auto found = reader.attributes().find("scale");
+// An attribute as text; empty if the file has no such text.
+std::string text_of(const data::TrackPredictionReader& reader, const std::string& name) {
+    const auto found = reader.attributes().find(name);
     const bool text = found != reader.attributes().end() && std::holds_alternative<std::string>(found->second);
     return text ? std::get<std::string>(found->second) : std::string();
 }
+
+std::string scale_of(const data::TrackPredictionReader& reader) { return text_of(reader, "scale"); }
 
 bool same_tracks(const data::TrackPredictionReader& reader, const TrackData& tracks) {
     return reader.tracks().ids == data::PredictedTracks::of(tracks.table).ids;
@@ -132,6 +135,7 @@ TrackLocusView read_track_locus(const data::TrackPredictionReader& reader, const
     const auto num_bins = static_cast<std::size_t>(reader.num_bins());
     const std::vector<float> predicted = reader.read(static_cast<std::int64_t>(row));
     TrackLocusView view;
+    view.head = text_of(reader, "head");
     TrackLocus& locus = view.locus;
     locus.contig = place.contig;
     locus.bin_bp = (place.end_bp - place.start_bp) / reader.num_bins();

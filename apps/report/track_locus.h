@@ -18,6 +18,7 @@ namespace flagen::apps::report {
 
 /// A locus with what has to be said about it.
 struct TrackLocusView {
+    std::string head;  ///< That predicted the tracks; empty where the file does not say.
     TrackLocus locus;
     std::string note;  ///< Why measured tracks are missing; or empty.
 };

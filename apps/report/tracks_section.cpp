@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <string>
 #include <utility>
 
 #include "apps/report/figures.h"
@@ -11,15 +13,25 @@ namespace {
 // Tracks are compared on several scales; the figure shows the one that the model was trained on.
 constexpr const char* kDrawnScale = "squashed";
 
+bool several_heads(const std::vector<TrackResult>& results) {
+    return std::any_of(results.begin(), results.end(),
+                       [&](const TrackResult& row) { return row.head != results.front().head; });
+}
+
 Table table_of(const std::vector<TrackResult>& results) {
     Table table;
     table.caption =
         "Agreement over bins, mean over tracks; squashed is the scale of training. \u2013 is undefined (a constant).";
     table.columns = {"split", "predictor", "scale", "bins", "r", "R\u00B2"};
     table.num_label_columns = 3;
+    const bool with_head = several_heads(results);
+    if (with_head) {
+        table.columns.insert(table.columns.begin(), "head");
+        ++table.num_label_columns;
+    }
     for (std::size_t i = 0; i < results.size(); ++i) {
         const TrackResult& row = results[i];
-        if (i > 0 && (row.split != results[i - 1].split || row.predictor != results[i - 1].predictor)) {
+        if (i > 0 && (row.head != results[i - 1].head || row.split != results[i - 1].split || row.predictor != results[i - 1].predictor)) {
             table.rules.push_back(i);
         }
         const bool model = row.predictor == "model";
@@ -29,6 +41,9 @@ Table table_of(const std::vector<TrackResult>& results) {
                               {with_commas(row.num_bins), false},
                               {fixed(row.pearson, 3), model},
                               {fixed(row.r2, 3), model}});
+        if (with_head) {
+            table.rows.back().insert(table.rows.back().begin(), {row.head, false});
+        }
     }
     return table;
 }
@@ -44,14 +59,15 @@ void tracks_section(HtmlPage& page, const EvaluationFile& evaluation) {
     std::vector<Figure> figures;
     for (const TrackResult& result : evaluation.tracks) {
         if (result.predictor == "model" && result.scale == kDrawnScale && !result.per_track.empty()) {
-            figures.push_back(correlations_figure({"track", "bins", {{result.split, result.per_track}}}));
+            const std::string name = several_heads(evaluation.tracks) ? result.head + ", " + result.split : result.split;
+            figures.push_back(correlations_figure({"track", "bins", {{name, result.per_track}}}));
         }
     }
     page.figures(figures);
 }
 
 void track_locus_section(HtmlPage& page, const TrackLocusView& view) {
-    page.section("Tracks along one locus");
+    page.section(view.head.empty() ? "Tracks along one locus" : "Tracks of " + view.head + " along one locus");
     page.figures({track_locus_figure(view.locus)});
     if (!view.note.empty()) {
         page.note(view.note);

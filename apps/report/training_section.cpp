@@ -51,28 +51,33 @@ std::string change(const std::vector<Point>& points, int decimals) {
                                      step_number(points.back().x));
 }
 
+// "training", or "training, human" where there are several heads.
+std::string name_with_head(const std::string& name, const std::string& head, const MetricsHistory& metrics) {
+    return metrics.several_heads() && !head.empty() ? detail::concatenate(name, ", ", head) : name;
+}
+
 void add_loss(std::vector<Figure>& figures, const MetricsHistory& metrics) {
-    const std::vector<Point>* loss = metrics.find("loss");
-    if (loss == nullptr) {
+    const auto& losses = metrics.of("loss");
+    if (losses.empty()) {
         return;
     }
     CurvesPlot plot;
-    plot.title = detail::concatenate("Training loss: ", change(*loss, 3));
+    plot.title = detail::concatenate(name_with_head("Training loss", losses.begin()->first, metrics), ": ",
+                                     change(losses.begin()->second, 3));
     plot.caption = "Each point is the mean over the steps since the one before.";
     plot.y_label = "loss";
-    plot.series.push_back({"training", *loss});
-    if (const std::vector<Point>* valid = metrics.find("valid_loss")) {
-        plot.series.push_back({"validation", *valid});
+    for (const auto& [head, points] : losses) {
+        plot.series.push_back({name_with_head("training", head, metrics), points});
+    }
+    for (const auto& [head, points] : metrics.of("valid_loss")) {
+        plot.series.push_back({name_with_head("validation", head, metrics), points});
     }
     figures.push_back(curves_figure(plot));
 }
 
 std::vector<std::pair<std::string, std::vector<Series>>> validation_kinds(const MetricsHistory& metrics) {
     std::vector<std::pair<std::string, std::vector<Series>>> kinds;
-    for (const auto& [key, points] : metrics.columns) {
-        if (key.rfind("valid_", 0) != 0 || key == "valid_loss") {
-            continue;
-        }
+    const auto add = [&](const std::string& key, const std::string& head, const std::vector<Point>& points) {
         const std::string kind = kind_of(key);
         auto found = std::find_if(kinds.begin(), kinds.end(), [&](const auto& entry) {
             return entry.first == kind && entry.second.size() < kMaxCurves;
@@ -80,7 +85,17 @@ std::vector<std::pair<std::string, std::vector<Series>>> validation_kinds(const 
         if (found == kinds.end()) {
             found = kinds.insert(kinds.end(), {kind, {}});
         }
-        found->second.push_back({curve_name(key), points});
+        found->second.push_back({name_with_head(curve_name(key), head, metrics), points});
+    };
+    for (const auto& [key, by_head] : metrics.columns) {
+        // The score is a mean over heads: of one head, it says nothing new.
+        const bool says_nothing_new = key == "valid_score" && !metrics.several_heads();
+        if (key.rfind("valid_", 0) != 0 || key == "valid_loss" || says_nothing_new) {
+            continue;
+        }
+        for (const auto& [head, points] : by_head) {
+            add(key, head, points);
+        }
     }
     for (auto& [kind, series] : kinds) {
         // The highest curve first, so that the legend reads as the plot does.
@@ -107,17 +122,20 @@ void add_validation(std::vector<Figure>& figures, const RunFolder& run) {
 
 void add_plain(std::vector<Figure>& figures, const MetricsHistory& metrics, const char* key, const char* title,
                const char* y_label) {
-    const std::vector<Point>* points = metrics.find(key);
-    if (points == nullptr) {
+    CurvesPlot plot;
+    Point largest;
+    for (const auto& [head, points] : metrics.of(key)) {
+        const Point& top =
+            *std::max_element(points.begin(), points.end(), [](const Point& a, const Point& b) { return a.y < b.y; });
+        largest = plot.series.empty() || top.y > largest.y ? top : largest;
+        plot.series.push_back({name_with_head(title, head, metrics), points});
+    }
+    if (plot.series.empty()) {
         return;
     }
-    const auto largest =
-        std::max_element(points->begin(), points->end(), [](const Point& a, const Point& b) { return a.y < b.y; });
-    CurvesPlot plot;
-    plot.title = detail::concatenate(title, ": largest ", std::setprecision(3), largest->y, " at step ",
-                                     step_number(largest->x));
+    plot.title = detail::concatenate(title, ": largest ", std::setprecision(3), largest.y, " at step ",
+                                     step_number(largest.x));
     plot.y_label = y_label;
-    plot.series.push_back({title, *points});
     figures.push_back(curves_figure(plot));
 }
 

@@ -11,7 +11,6 @@
 #include "apps/runtime/run_data.h"
 #include "apps/runtime/score_text.h"
 #include "apps/runtime/kmer_ridge.h"
-#include "flagen/data/prediction_store.h"
 #include "flagen/data/target_transform.h"
 #include "flagen/error.h"
 #include "flagen/json_object.h"
@@ -110,11 +109,11 @@ std::vector<EvaluationRow> evaluate(const RunData& data, const data::GenePredict
 }
 
 void write_gene_scores(JsonObject& root, const std::vector<EvaluationRow>& rows, const std::string& scale,
-                       const data::GenePredictions& predictions) {
+                       const data::Attributes& attributes) {
     root.set("scale", scale);
     for (const char* key : {"model_sha256", "shifts", "strand_policy", "transform"}) {
-        const auto found = predictions.attributes.find(key);
-        if (found != predictions.attributes.end() && std::holds_alternative<std::string>(found->second)) {
+        const auto found = attributes.find(key);
+        if (found != attributes.end() && std::holds_alternative<std::string>(found->second)) {
             root.set(key, std::get<std::string>(found->second));
         }
     }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "flagen/data/prediction_store.h"
 #include "flagen/genomics/split_plan.h"
 #include "flagen/models/metrics.h"
 
@@ -13,9 +14,8 @@ class JsonObject;
 }
 
 namespace flagen::data {
-struct GenePredictions;
 struct GeneTargetsConfig;
-}  // namespace flagen::data
+}
 
 namespace flagen::apps {
 
@@ -56,8 +56,9 @@ struct EvaluationScale {
                                                   const std::vector<std::string>& splits, bool with_baselines);
 
 /// Puts every number with its split, predictor and scale into eval.json.
+/// @param attributes of the predictions
 void write_gene_scores(JsonObject& root, const std::vector<EvaluationRow>& rows, const std::string& scale,
-                       const data::GenePredictions& predictions);
+                       const data::Attributes& attributes);
 
 /// The same as a table to read.
 [[nodiscard]] std::string evaluation_table(const std::vector<EvaluationRow>& rows, const std::string& scale);

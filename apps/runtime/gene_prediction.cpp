@@ -105,7 +105,7 @@ int predict_genes_to_file(PredictionRun& run, const PredictionRequest& request) 
     for (const TrainedModel& trained : run.models) {
         FLAGEN_USER_CHECK(UserFault::kConfig, run.data.targets.samples == trained.samples,
                           "the model was trained on other samples than the expression table has: ",
-                          trained.checkpoint, " and ", first.config.data.genes->matrix);
+                          trained.checkpoint, " and ", run.section().genes->matrix);
     }
     const auto rows = chosen_rows(request, run.data);
     FLAGEN_USER_CHECK(UserFault::kConfig, !rows.empty(), "no gene was chosen (--split ", request.split, ")");
@@ -114,7 +114,7 @@ int predict_genes_to_file(PredictionRun& run, const PredictionRequest& request) 
                      rows.size() * first.samples.size() * sizeof(float), request.out.c_str());
         return kExitOk;
     }
-    const data::EvaluationOptions options = evaluation_options(first.config, request.shifts_bp);
+    const data::EvaluationOptions options = evaluation_options(run.section(), first.config.predict, request.shifts_bp);
     const StopSignal stop;
     const GenePrediction prediction = predict_mean(run, rows, options, stop);
     if (!prediction.complete) {
@@ -125,7 +125,7 @@ int predict_genes_to_file(PredictionRun& run, const PredictionRequest& request) 
     const auto genes = describe_genes(run.data, rows, prediction);
     data::Attributes attributes = run.attributes(request);
     attributes["transform"] = first.transform.name();
-    attributes["scale"] = first.config.data.genes->value;
+    attributes["scale"] = run.section().genes->value;
     attributes["strand_policy"] = std::string("sense: each gene is read on its own strand");
     data::GenePredictionWriter writer(request.out, genes, first.samples);
     writer.append(std::span(prediction.values.const_data_ptr<float>(),

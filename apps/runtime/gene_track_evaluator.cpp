@@ -233,6 +233,7 @@ std::string gene_tracks_table(const TrackData& tracks, const GeneTrackEvaluation
 
 void write_gene_track_scores(JsonObject& root, const TrackData& tracks, const GeneTrackEvaluation& evaluation) {
     JsonObject section = root.append_object("gene_tracks");
+    section.set("head", tracks.head);
     section.set("split", evaluation.split);
     section.set("scale", "log2(raw coverage + 1)");
     section.set("exons", evaluation.exons);

@@ -28,12 +28,12 @@ data::Attributes PredictionRun::attributes(const PredictionRequest& request) con
         {"model_step", first().step},
         {"params_json", config.resolved_text()},
         {"genome_md5", inputs.genome_md5},
-        {"seq_length", config.data.windows.window_bp},
+        {"seq_length", config.model.seq_length},
         {"shifts", int_list_text(request.shifts_bp)},
         {"rc", std::int64_t{request.reverse_complement}},
         {"ensemble_n", static_cast<std::int64_t>(models.size())},
     };
-    if (config.data.genes) {
+    if (section().genes) {
         attributes["targets_sha256"] = inputs.matrix_sha256;
         attributes["annotation_sha256"] = inputs.annotation_sha256;
     }

@@ -33,10 +33,12 @@ struct PredictionRequest {
 /// One or more models of the same configuration, heads and targets, with what they are run on.
 struct PredictionRun {
     std::vector<TrainedModel> models;  ///< At least one; the first one's configuration counts.
-    RunData data;
+    std::size_t section_index = 0;     ///< Of that configuration's data sections.
+    RunData data;                      ///< Of that section.
     InputDigests inputs;
 
     [[nodiscard]] const TrainedModel& first() const { return models.front(); }
+    [[nodiscard]] const DataConfig& section() const { return first().config.data[section_index]; }
     /// Attributes that every prediction file carries (genomics.md: models, inputs, geometry, averages).
     [[nodiscard]] data::Attributes attributes(const PredictionRequest& request) const;
     /// SHA-256 of the weights of all models.

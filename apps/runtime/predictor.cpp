@@ -27,8 +27,9 @@ class EvaluationMode {
 
 }  // namespace
 
-data::EvaluationOptions evaluation_options(const RunConfig& config, const std::vector<std::int64_t>& shifts_bp) {
-    return {config.data.windows.window_bp, config.predict.stride_bp, config.data.windows.margin_bp, shifts_bp};
+data::EvaluationOptions evaluation_options(const DataConfig& section, const PredictConfig& predict,
+                                           const std::vector<std::int64_t>& shifts_bp) {
+    return {section.windows.window_bp, predict.stride_bp, section.windows.margin_bp, shifts_bp};
 }
 
 models::GeneQueries gene_queries(const data::GeneRows& rows) {
@@ -58,7 +59,7 @@ GenePrediction predict_genes(models::ExpressionModel& model,
     const auto num_passes = static_cast<std::int64_t>(plan->passes.size());
     if (num_passes > 0) {
         const data::ResumableSampler in_order({num_passes, 0, false, 1, 0, 1});
-        data::PrefetchLoader loader(source, in_order, nullptr, {1, 1, 2});
+        data::PrefetchLoader loader({{source, nullptr}}, data::BatchSampler({in_order}, 1), {1, 2});
         std::int64_t done = 0;
         while (auto batch = loader.next()) {
             const at::Tensor predicted = model->forward(batch->tokens, gene_queries(batch->genes)).genes;

@@ -22,8 +22,8 @@ struct GenePrediction {
     bool complete = true;  ///< False if `progress` asked to stop; the values are then of no use.
 };
 
-/// Windows for predicting genes as a configuration lays them, at these shifts of their starts.
-[[nodiscard]] data::EvaluationOptions evaluation_options(const RunConfig& config,
+/// Windows for predicting genes of a section as the configuration lays them, at these shifts of their starts.
+[[nodiscard]] data::EvaluationOptions evaluation_options(const DataConfig& section, const PredictConfig& predict,
                                                          const std::vector<std::int64_t>& shifts_bp);
 
 /// Called after each window with the number done and the number in all; returns false to stop.

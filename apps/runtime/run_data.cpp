@@ -105,14 +105,13 @@ TrackData load_tracks(const TrackTargetsConfig& config, const data::WindowGeomet
         source = std::move(cache);
     }
     auto windows = std::make_shared<const data::TrackWindows>(std::move(source), table.strand_pair_rows, geometry);
-    return {std::move(table), std::move(transform), std::move(windows), std::move(listed),
+    return {config.head, std::move(table), std::move(transform), std::move(windows), std::move(listed),
             config.window_shift};
 }
 
 }  // namespace
 
-RunData RunData::load(const RunConfig& run, MeasuredTracks measured) {
-    const DataConfig& config = run.data;
+RunData RunData::load(const DataConfig& config, const models::ModelConfig& model, MeasuredTracks measured) {
     auto reference = open_genome(config.genome);
     genomics::ContigAliases aliases;
     if (!config.genome.alias.empty()) {
@@ -125,8 +124,7 @@ RunData RunData::load(const RunConfig& run, MeasuredTracks measured) {
     std::optional<TrackData> tracks;
     std::vector<std::string> warnings;
     if (config.tracks && measured == MeasuredTracks::kRead) {
-        tracks = load_tracks(*config.tracks, window_geometry(run.model), *reference, aliases, config.splits,
-                             warnings);
+        tracks = load_tracks(*config.tracks, window_geometry(model), *reference, aliases, config.splits, warnings);
     }
     genomics::SplitPlan plan(reference->contigs(), without_listed_folds(config.splits, config));
     if (config.genes && tracks) {

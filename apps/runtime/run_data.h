@@ -20,6 +20,7 @@ namespace flagen::apps {
 
 /// Measured tracks of a run, binned as the model's head has them.
 struct TrackData {
+    std::string head;  ///< That is trained on them.
     data::TrackTable table;
     data::TrackTransform transform;
     std::shared_ptr<const data::TrackWindows> windows;
@@ -32,7 +33,7 @@ struct TrackData {
 /// Whether the measurements of tracks are opened; prediction does not need them.
 enum class MeasuredTracks { kRead, kLeaveOut };
 
-/// Genome, measurements and splits of one configuration, read and checked together.
+/// Genome, measurements and splits of one data section, read and checked together.
 struct RunData {
     std::shared_ptr<const genomics::FastaReader> reference;
     genomics::ContigAliases aliases;
@@ -42,8 +43,10 @@ struct RunData {
     std::optional<TrackData> tracks;
     std::vector<std::string> warnings;  ///< What was met and read as zero; to be told once.
 
+    /// @param model whose windows and bins the section is read in
     /// @throws UserError as the readers do.
-    [[nodiscard]] static RunData load(const RunConfig& config, MeasuredTracks measured = MeasuredTracks::kRead);
+    [[nodiscard]] static RunData load(const DataConfig& config, const models::ModelConfig& model,
+                                      MeasuredTracks measured = MeasuredTracks::kRead);
 
     [[nodiscard]] std::vector<std::int64_t> rows(genomics::Split split) const {
         return data::rows_of_split(splits, split);

@@ -39,6 +39,7 @@ std::string digest_of_tracks(const TrackTargetsConfig& config, const data::Track
 
 InputDigests InputDigests::of(const DataConfig& config, const RunData& data) {
     InputDigests digests;
+    digests.section = config.head();
     digests.genome_md5 = data.reference->summary().md5;
     if (config.genes) {
         digests.matrix_sha256 = sha256_of_file(config.genes->matrix);
@@ -50,9 +51,12 @@ InputDigests InputDigests::of(const DataConfig& config, const RunData& data) {
     return digests;
 }
 
-std::string InputDigests::combined_with(const RunConfig& config) const {
-    return sha256_of(config.digest() + "\n" + genome_md5 + "\n" + matrix_sha256 + "\n" + annotation_sha256 + "\n" +
-                     tracks_sha256);
+std::string digest_of_run(const RunConfig& config, const std::vector<InputDigests>& inputs) {
+    std::string text = config.digest();
+    for (const InputDigests& of : inputs) {
+        text += "\n" + of.genome_md5 + "\n" + of.matrix_sha256 + "\n" + of.annotation_sha256 + "\n" + of.tracks_sha256;
+    }
+    return sha256_of(text);
 }
 
 std::string quoted_command(const std::string& command, const std::vector<std::string>& arguments) {
@@ -86,7 +90,8 @@ std::string utc_now() {
     return text;
 }
 
-void write_run_record(const std::string& path, const std::string& command_line, const InputDigests& inputs) {
+void write_run_record(const std::string& path, const std::string& command_line,
+                      const std::vector<InputDigests>& inputs) {
     JsonObject root;
     root.set("command_line", command_line);
     root.set("started_utc", utc_now());
@@ -98,12 +103,15 @@ void write_run_record(const std::string& path, const std::string& command_line, 
         versions.set(name, version);
     }
     JsonObject digests = root.set_object("inputs");
-    digests.set("genome_md5", inputs.genome_md5);
-    for (const auto& [name, digest] : {std::pair{"matrix_sha256", &inputs.matrix_sha256},
-                                       {"annotation_sha256", &inputs.annotation_sha256},
-                                       {"tracks_sha256", &inputs.tracks_sha256}}) {
-        if (!digest->empty()) {
-            digests.set(name, *digest);
+    for (const InputDigests& of : inputs) {
+        const std::string prefix = inputs.size() == 1 ? "" : of.section + "_";
+        for (const auto& [name, digest] : {std::pair{"genome_md5", &of.genome_md5},
+                                           {"matrix_sha256", &of.matrix_sha256},
+                                           {"annotation_sha256", &of.annotation_sha256},
+                                           {"tracks_sha256", &of.tracks_sha256}}) {
+            if (!digest->empty()) {
+                digests.set(prefix + name, *digest);
+            }
         }
     }
     write_file_atomically(path, root.dump(2) + "\n");

@@ -107,8 +107,9 @@ std::vector<TrackScores> score_tracks(const TrackData& tracks, const std::vector
 }
 
 std::string track_scores_table(const TrackData& tracks, const std::vector<TrackScores>& scores) {
-    std::string text = "Pearson r and R2 over bins of " + std::to_string(tracks.windows->geometry().bin_bp) +
-                       " bp, mean over tracks; transform " + tracks.transform.name() + "\n\n";
+    std::string text = "Tracks of head " + tracks.head + ": Pearson r and R2 over bins of " +
+                       std::to_string(tracks.windows->geometry().bin_bp) + " bp, mean over tracks; transform " +
+                       tracks.transform.name() + "\n\n";
     char line[200];
     std::snprintf(line, sizeof(line), "%-6s %-14s %-10s %-16s %7s %9s %11s %8s\n", "split", "predictor", "scale", "group",
                   "tracks", "bins", "Pearson r", "R2");
@@ -132,11 +133,12 @@ std::string track_scores_table(const TrackData& tracks, const std::vector<TrackS
 }
 
 void write_track_scores(JsonObject& root, const TrackData& tracks, const std::vector<TrackScores>& scores) {
-    JsonObject section = root.set_object("tracks");
+    JsonObject section = root.get_object("tracks");  // several heads write into one
     section.set("bin_bp", tracks.windows->geometry().bin_bp);
-    section.set("transform", tracks.transform.name());
     for (const TrackScores& row : scores) {
         JsonObject entry = section.append_object("results");
+        entry.set("head", tracks.head);
+        entry.set("transform", tracks.transform.name());
         entry.set("predictor", row.predictor);
         entry.set("split", row.split);
         entry.set("scale", track_scale_name(row.scale));

@@ -56,7 +56,7 @@ using TrackProgress = std::function<bool(std::int64_t done, std::int64_t total)>
 /// A table to read: mean over tracks and over each group, by predictor, split and scale.
 [[nodiscard]] std::string track_scores_table(const TrackData& tracks, const std::vector<TrackScores>& scores);
 
-/// The same under "tracks" of eval.json, with every track's numbers.
+/// Adds the same to "tracks" of eval.json, with head and transform, and with every track's numbers.
 void write_track_scores(JsonObject& root, const TrackData& tracks, const std::vector<TrackScores>& scores);
 
 /// Borzoi's acc.txt: index, pearsonr, r2, identifier, description.

@@ -92,13 +92,13 @@ std::vector<PlannedRow> plan_rows(const PredictionRun& run, const PredictionRequ
 
 // All that decides the values: a part file of another run must not be taken up.
 std::string run_digest(const PredictionRun& run, const PredictionRequest& request) {
-    const RunConfig& config = run.first().config;
-    const data::WindowGeometry geometry = window_geometry(config.model);
+    const DataConfig& section = run.section();
+    const data::WindowGeometry geometry = window_geometry(run.first().config.model);
     std::string text = detail::concatenate(
-        run.models_sha256(), '\n', run.inputs.genome_md5, '\n', run.first().tracks->digest(), '\n',
-        config.data.tracks->transform, ' ', config.data.tracks->head, ' ', geometry.seq_length_bp, ' ', geometry.crop_bp,
+        run.models_sha256(), '\n', run.inputs.genome_md5, '\n', run.first().tracks.at(section.tracks->head).digest(), '\n',
+        section.tracks->transform, ' ', section.tracks->head, ' ', geometry.seq_length_bp, ' ', geometry.crop_bp,
         ' ', geometry.bin_bp, ' ', request.squashed, ' ', request.reverse_complement);
-    for (const std::string& contig : config.data.genome.circular) {
+    for (const std::string& contig : section.genome.circular) {
         text.append(" ").append(contig);
     }
     for (const std::int64_t shift : request.shifts_bp) {
@@ -190,6 +190,29 @@ void write_bigwigs(const std::string& folder, const std::string& path, const dat
     }
 }
 
+// What a model was trained on with the head of that name; null if it was not.
+const TrackTargetsConfig* targets_of_head(const RunConfig& config, const std::string& head) {
+    for (const DataConfig& section : config.data) {
+        if (section.tracks && section.tracks->head == head) {
+            return &*section.tracks;
+        }
+    }
+    return nullptr;
+}
+
+void check_ensemble(const PredictionRun& run, const TrackTargetsConfig& targets) {
+    const TrainedModel& first = run.first();
+    for (const TrainedModel& trained : run.models) {
+        const TrackTargetsConfig* other = targets_of_head(trained.config, targets.head);
+        FLAGEN_USER_CHECK(UserFault::kConfig,
+                          other != nullptr && other->transform == targets.transform &&
+                              trained.tracks.at(targets.head).digest() == first.tracks.at(targets.head).digest() &&
+                              window_geometry(trained.config.model) == window_geometry(first.config.model),
+                          "the models of an ensemble differ in their tracks, transform, head or windows: ", first.checkpoint,
+                          " and ", trained.checkpoint);
+    }
+}
+
 std::vector<models::ExpressionModel> models_of(PredictionRun& run) {
     std::vector<models::ExpressionModel> models;
     for (TrainedModel& trained : run.models) {
@@ -202,18 +225,10 @@ std::vector<models::ExpressionModel> models_of(PredictionRun& run) {
 
 int predict_tracks_to_file(PredictionRun& run, const PredictionRequest& request) {
     const TrainedModel& first = run.first();
-    FLAGEN_USER_CHECK(UserFault::kConfig, first.tracks.has_value(),
-                      "the model has no tracks head: regions cannot be predicted with ", first.checkpoint);
-    for (const TrainedModel& trained : run.models) {
-        FLAGEN_USER_CHECK(UserFault::kConfig, trained.tracks && trained.tracks->digest() == first.tracks->digest() &&
-                              trained.config.data.tracks->transform == first.config.data.tracks->transform &&
-                              trained.config.data.tracks->head == first.config.data.tracks->head &&
-                              window_geometry(trained.config.model) == window_geometry(first.config.model),
-                          "the models of an ensemble differ in their tracks, transform, head or windows: ", first.checkpoint, " and ",
-                          trained.checkpoint);
-    }
-    const data::TrackTable& table = *first.tracks;
-    const auto transform = data::TrackTransform::make(first.config.data.tracks->transform, table);
+    const TrackTargetsConfig& targets = *run.section().tracks;
+    check_ensemble(run, targets);
+    const data::TrackTable& table = first.tracks.at(targets.head);
+    const auto transform = data::TrackTransform::make(targets.transform, table);
     const data::WindowGeometry geometry = window_geometry(first.config.model);
     const std::vector<PlannedRow> rows = plan_rows(run, request, geometry);
     const std::int64_t bytes = static_cast<std::int64_t>(rows.size() * sizeof(float)) * table.num_tracks() *
@@ -240,7 +255,7 @@ int predict_tracks_to_file(PredictionRun& run, const PredictionRequest& request)
                      request.out.c_str());
     }
     TrackPredictor predictor(models_of(run), run.data.reference,
-                             {first.config.data.tracks->head, table.strand_pair_rows, request.shifts_bp,
+                             {targets.head, table.strand_pair_rows, request.shifts_bp,
                               request.reverse_complement});
     const StopSignal stop;
     Progress progress("predict", "windows", static_cast<std::int64_t>(rows.size()), writer.num_done());
@@ -264,6 +279,7 @@ int predict_tracks_to_file(PredictionRun& run, const PredictionRequest& request)
     }
     progress.clear();
     data::Attributes attributes = run.attributes(request);
+    attributes["head"] = targets.head;
     attributes["tracks_sha256"] = table.digest();
     attributes["transform"] = transform.name();
     attributes["scale"] = std::string(request.squashed ? "squashed" : "raw");

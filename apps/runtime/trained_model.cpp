@@ -51,17 +51,31 @@ std::vector<std::string> samples_from_json(const std::string& text, const std::s
     return samples;
 }
 
-// Another configuration may move files and windows, but not what the head's numbers mean.
+// Another configuration may move files and windows and leave sections out, but not change what the numbers of a head
+// mean.
 void check_tracks(const RunConfig& own, const RunConfig& used, const std::string& checkpoint) {
-    const auto& a = own.data.tracks;
-    const auto& b = used.data.tracks;
-    FLAGEN_USER_CHECK(UserFault::kConfig, a.has_value() == b.has_value() && (!a || a->head == b->head),
-                      "the configuration has other tracks targets than the model was trained with: ", checkpoint);
-    FLAGEN_USER_CHECK(UserFault::kConfig, !a || a->transform == b->transform, "the model was trained with transform ",
-                      a ? a->transform : "", ", the configuration says ", b ? b->transform : "", ": ", checkpoint);
+    std::map<std::string, std::string> transform_of_head;
+    for (const DataConfig& section : own.data) {
+        if (section.tracks) {
+            transform_of_head[section.tracks->head] = section.tracks->transform;
+        }
+    }
+    for (const DataConfig& section : used.data) {
+        if (!section.tracks) {
+            continue;
+        }
+        const auto found = transform_of_head.find(section.tracks->head);
+        FLAGEN_USER_CHECK(UserFault::kConfig, found != transform_of_head.end(), "the model was not trained on tracks of head ",
+                          section.tracks->head, ", which the configuration names: ", checkpoint);
+        FLAGEN_USER_CHECK(UserFault::kConfig, found->second == section.tracks->transform,
+                          "the model was trained with transform ", found->second, ", the configuration says ",
+                          section.tracks->transform, ": ", checkpoint);
+    }
 }
 
 }  // namespace
+
+std::string track_table_file(const std::string& head) { return "targets_" + head + ".txt"; }
 
 std::string samples_to_json(const std::vector<std::string>& samples) {
     JsonObject root;
@@ -83,15 +97,18 @@ TrainedModel TrainedModel::load(const std::string& path, const std::vector<std::
         config_path.empty() ? (fs::path(trained.checkpoint) / kConfigFile).string() : config_path, overrides);
     check_tracks(RunConfig::load((fs::path(trained.checkpoint) / kConfigFile).string()), trained.config,
                  trained.checkpoint);
-    const auto source = [&](const char* name) { return (fs::path(trained.checkpoint) / name).string(); };
+    const auto source = [&](const std::string& name) { return (fs::path(trained.checkpoint) / name).string(); };
     if (trained.config.model.genes) {
         trained.transform = data::TargetTransform::from_json_text(text_of(state, kTransformFile, trained.checkpoint),
                                                                   source(kTransformFile));
         trained.samples = samples_from_json(text_of(state, kSamplesFile, trained.checkpoint), source(kSamplesFile));
     }
-    if (trained.config.data.tracks) {
-        text_of(state, kTrackTableFile, trained.checkpoint);
-        trained.tracks = data::TrackTable::load(source(kTrackTableFile));
+    for (const DataConfig& section : trained.config.data) {
+        if (section.tracks) {
+            const std::string name = track_table_file(section.tracks->head);
+            text_of(state, name, trained.checkpoint);
+            trained.tracks.emplace(section.tracks->head, data::TrackTable::load(source(name)));
+        }
     }
     trained.model = models::ExpressionModel(trained.config.model, static_cast<std::int64_t>(trained.samples.size()));
     models::copy_tensors(state.model, models::module_tensors(*trained.model), trained.checkpoint);

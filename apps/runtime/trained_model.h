@@ -1,6 +1,6 @@
 #pragma once
 
-#include <optional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -15,7 +15,8 @@ namespace flagen::apps {
 inline constexpr const char* kConfigFile = "config.json";        ///< RunConfig::resolved_text()
 inline constexpr const char* kTransformFile = "transform.json";  ///< TargetTransform::to_json_text()
 inline constexpr const char* kSamplesFile = "samples.json";      ///< {"samples": [names in order]}
-inline constexpr const char* kTrackTableFile = "targets.txt";    ///< TrackTable::to_text()
+/// "targets_human.txt": TrackTable::to_text() of the tracks that a head was trained on.
+[[nodiscard]] std::string track_table_file(const std::string& head);
 
 /// A model with all that its predictions need to be understood.
 struct TrainedModel {
@@ -23,7 +24,7 @@ struct TrainedModel {
     models::ExpressionModel model{nullptr};
     data::TargetTransform transform;    ///< Of the genes.
     std::vector<std::string> samples;   ///< Empty without genes.
-    std::optional<data::TrackTable> tracks;
+    std::map<std::string, data::TrackTable> tracks;  ///< By head, of those that were trained.
     std::string checkpoint;    ///< Folder that it was read from.
     std::string model_sha256;  ///< Of the weights' file.
     std::int64_t step = 0;

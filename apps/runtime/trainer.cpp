@@ -1,5 +1,6 @@
 #include "apps/runtime/trainer.h"
 
+#include <spdlog/fmt/ranges.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
@@ -8,6 +9,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <deque>
 #include <filesystem>
 #include <limits>
 #include <memory>
@@ -16,22 +18,19 @@
 #include <vector>
 
 #include "apps/exit_code.h"
-#include "apps/runtime/run_data.h"
 #include "apps/runtime/metrics_log.h"
-#include "apps/runtime/predictor.h"
 #include "apps/runtime/progress.h"
 #include "apps/runtime/run_record.h"
+#include "apps/runtime/run_state.h"
 #include "apps/runtime/stop_signal.h"
 #include "apps/runtime/trained_model.h"
-#include "apps/runtime/validator.h"
+#include "apps/runtime/training_section.h"
 #include "flagen/atomic_file.h"
+#include "flagen/data/batch_sampler.h"
 #include "flagen/data/prefetch_loader.h"
-#include "flagen/data/target_transform.h"
-#include "flagen/data/window_dataset.h"
 #include "flagen/error.h"
 #include "flagen/json_object.h"
 #include "flagen/models/checkpoint.h"
-#include "flagen/models/expression_loss.h"
 #include "flagen/models/optimizer_state.h"
 #include "flagen/models/parameter_groups.h"
 #include "flagen/problems.h"
@@ -52,67 +51,6 @@ double peak_memory_gib() {
     return static_cast<double>(usage.ru_maxrss) / (1024.0 * 1024.0);  // Linux counts kibibytes
 }
 
-// What a checkpoint must hold beside tensors for the run to go on as if nothing had happened.
-struct RunState {
-    data::SamplerState sampler;
-    double best_score = -std::numeric_limits<double>::infinity();
-    std::int64_t validations_without_best = 0;
-    double loss_sum = 0.0;         // since the last line of metrics.jsonl
-    double norm_sum = 0.0;
-    std::int64_t loss_count = 0;
-    bool stopped_early = false;
-
-    [[nodiscard]] std::string to_json() const {
-        JsonObject root;
-        root.set("sampler", data::to_json_text(sampler));
-        if (std::isfinite(best_score)) {
-            root.set("best_score", best_score);
-        }
-        root.set("validations_without_best", validations_without_best);
-        root.set("loss_sum", loss_sum);
-        root.set("norm_sum", norm_sum);
-        root.set("loss_count", loss_count);
-        root.set("stopped_early", stopped_early);
-        return root.dump();
-    }
-
-    [[nodiscard]] static RunState from_json(const std::string& text, const std::string& source) {
-        JsonObject root = JsonObject::parse(text, source, UserFault::kInputFile);
-        RunState state;
-        state.sampler = data::sampler_state_from_json(root.require_string("sampler"), source);
-        state.best_score = root.get_number("best_score", state.best_score);
-        state.validations_without_best = root.require_int("validations_without_best", 0);
-        state.loss_sum = root.require_number("loss_sum");
-        state.norm_sum = root.require_number("norm_sum");
-        state.loss_count = root.require_int("loss_count", 0);
-        state.stopped_early = root.require_bool("stopped_early");
-        root.finish();
-        root.problems().throw_if_any(source, UserFault::kInputFile);
-        return state;
-    }
-};
-
-// Listed windows of a cache, or the training segments tiled.
-std::shared_ptr<const data::WindowDataset> training_windows(data::WindowDatasetConfig config, const RunData& data) {
-    const auto tracks = data.tracks ? data.tracks->windows : nullptr;
-    if (!data.tracks || data.tracks->listed.windows.empty()) {
-        return std::make_shared<const data::WindowDataset>(data.reference, data.targets.spans, data.plan, config, tracks);
-    }
-    config.max_shift_bp = data.tracks->window_shift_bp;
-    return std::make_shared<const data::WindowDataset>(data.reference, data.targets.spans, data.plan, config, tracks,
-                                                       data.listed_windows(genomics::Split::kTrain));
-}
-
-models::ExpressionLoss make_loss(const TrainConfig& config, const models::TargetScale& scale) {
-    models::ExpressionLoss loss;
-    loss.kind = config.loss == "huber" ? models::ExpressionLoss::Kind::kHuber : models::ExpressionLoss::Kind::kMse;
-    loss.huber_delta = config.huber_delta;
-    loss.mean_scale = scale.mean_scale;
-    loss.deviation_scale = scale.deviation_scale;
-    loss.deviation_weight = config.deviation_weight;
-    return loss;
-}
-
 class Trainer {
   public:
     Trainer(const RunConfig& config, const TrainOptions& options)
@@ -129,7 +67,6 @@ class Trainer {
     void train_step(data::Batch& batch);
     void log_step();
     void validate();
-    [[nodiscard]] at::Tensor loss_of(const data::Batch& batch);
     void save();
     void save_or_go_on(bool must_succeed);
     [[nodiscard]] std::string path(const char* name) const { return (fs::path(options_.out) / name).string(); }
@@ -142,18 +79,13 @@ class Trainer {
     models::CheckpointFolder folder_;
     std::shared_ptr<spdlog::logger> log_;
 
-    std::optional<RunData> data_;
-    InputDigests inputs_;
-    data::TargetTransform transform_;
-    std::shared_ptr<const data::TargetTable> table_;  // null without genes
-    std::shared_ptr<const data::WindowDataset> dataset_;
-    std::optional<Validator> validator_;
-    std::optional<data::ResumableSampler> sampler_;
+    std::deque<TrainingSection> sections_;  // never moved: they hold references to themselves
+    std::vector<InputDigests> inputs_;
+    std::optional<data::BatchSampler> sampler_;
 
     models::ExpressionModel model_{nullptr};
     models::ParameterGroups parameters_;
     std::optional<torch::optim::AdamW> optimizer_;
-    models::ExpressionLoss loss_;
 
     std::int64_t step_ = 0;
     std::optional<std::int64_t> best_step_;
@@ -185,40 +117,34 @@ void Trainer::prepare_folder() {
 
 void Trainer::prepare_data() {
     const auto start = Clock::now();
-    data_ = RunData::load(config_);
-    inputs_ = InputDigests::of(config_.data, *data_);
-    if (config_.data.genes) {
-        transform_ = data::TargetTransform::fit(config_.data.genes->transform, data_->targets.values,
-                                                data_->rows(genomics::Split::kTrain), data_->targets.samples);
-        table_ = std::make_shared<const data::TargetTable>(data::TargetTable::make(data_->targets, transform_));
+    std::vector<data::ResumableSampler> samplers;
+    for (const DataConfig& config : config_.data) {
+        const TrainingSection& section = sections_.emplace_back(config, config_);
+        const std::int64_t num_windows = section.windows()->num_examples();
+        inputs_.push_back(section.inputs());
+        samplers.emplace_back(data::SamplerOptions{num_windows, config.windows.seed, true, -1, 0, 1});
+        for (const std::string& warning : section.data().warnings) {
+            log_->warn("{}", warning);
+        }
+        const auto& reference = *section.data().reference;
+        log_->info("{}: {} bp in {} contigs; {}; {} training windows of {} bp", section.head(),
+                   reference.summary().num_bases, reference.contigs().size(), section.data().description(), num_windows,
+                   config.windows.window_bp);
     }
-    validator_.emplace(config_, *data_, transform_);
-    dataset_ = training_windows(config_.data.windows, *data_);
-    sampler_.emplace(data::SamplerOptions{dataset_->num_examples(), config_.train.seed, true, -1, 0, 1});
-    for (const std::string& warning : data_->warnings) {
-        log_->warn("{}", warning);
+    sampler_.emplace(std::move(samplers), config_.train.batch_size);
+    state_.sums.resize(sections_.size());
+    log_->info("inputs read in {:.1f} s", seconds_since(start));
+    if (!config_.ignored_keys.empty()) {
+        log_->info("keys of the configuration that have no effect here: {}", fmt::join(config_.ignored_keys, ", "));
     }
-    log_->info("{} bp in {} contigs; {}", data_->reference->summary().num_bases,
-               data_->reference->contigs().size(), data_->description());
-    log_->info("{} training windows of {} bp an epoch; inputs read in {:.1f} s", dataset_->num_examples(),
-               config_.data.windows.window_bp, seconds_since(start));
 }
 
 void Trainer::prepare_model() {
     torch::manual_seed(config_.train.seed);
-    model_ = models::ExpressionModel(config_.model, data_->targets.num_samples());
-    if (table_) {
-        const at::Tensor rows = at::tensor(data_->rows(genomics::Split::kTrain), at::kLong);
-        const auto scale =
-            models::TargetScale::fit(table_->values.index_select(0, rows), table_->mask.index_select(0, rows));
-        model_->genes().set_target_scale(scale.sample_mean, scale.mean_scale, scale.deviation_scale);
-        loss_ = make_loss(config_.train, scale);
-    }
-    if (data_->tracks) {
-        const std::int64_t units = config_.model.find_track_head(config_.data.tracks->head)->units;
-        FLAGEN_USER_CHECK(UserFault::kConfig, units == data_->tracks->table.num_tracks(), "model.head_",
-                          config_.data.tracks->head, " has ", units, " units, but ", config_.data.tracks->table, " has ",
-                          data_->tracks->table.num_tracks(), " tracks");
+    const auto with_genes = config_.genes_section();
+    model_ = models::ExpressionModel(config_.model, with_genes ? sections_[*with_genes].data().targets.num_samples() : 0);
+    for (TrainingSection& section : sections_) {
+        section.prepare(model_);
     }
     parameters_ = models::split_parameters(*model_);
     optimizer_.emplace(models::make_adamw(parameters_, config_.train.adamw));
@@ -231,7 +157,7 @@ void Trainer::prepare_model() {
 
 void Trainer::resume() {
     models::CheckpointLoadOptions load;
-    load.config_digest = inputs_.combined_with(config_);
+    load.config_digest = digest_of_run(config_, inputs_);
     std::vector<std::string> skipped;
     const auto checkpoint = models::resume_checkpoint(folder_, load, &skipped);
     for (const std::string& reason : skipped) {
@@ -244,7 +170,7 @@ void Trainer::resume() {
     models::copy_tensors(checkpoint->model, models::module_tensors(*model_), source);
     models::restore_adamw_state(*optimizer_, models::all_parameters(parameters_), checkpoint->optimizer, source);
     models::set_cpu_rng_state(checkpoint->rng_state);
-    state_ = RunState::from_json(checkpoint->run_state, source);
+    state_ = RunState::from_json_text(checkpoint->run_state, sections_.size(), source);
     sampler_->restore(state_.sampler);
     step_ = checkpoint->step;
     best_step_ = checkpoint->best_step;
@@ -254,33 +180,13 @@ void Trainer::resume() {
 
 void Trainer::write_run_files() {
     write_file_atomically(path(kConfigFile), config_.resolved_text());
-    if (table_) {
-        write_file_atomically(path("genes_dropped.tsv"), data::dropped_genes_tsv(data_->targets.dropped));
+    if (const auto with_genes = config_.genes_section()) {
+        write_file_atomically(path("genes_dropped.tsv"),
+                              data::dropped_genes_tsv(sections_[*with_genes].data().targets.dropped));
     }
     if (!fs::exists(path("run.json"))) {
         write_run_record(path("run.json"), options_.command_line, inputs_);
     }
-}
-
-// The weighted sum over target kinds; undefined where the batch has nothing to score.
-at::Tensor Trainer::loss_of(const data::Batch& batch) {
-    const bool genes = table_ && batch.genes.window.size(0) > 0;
-    const std::string head = data_->tracks ? config_.data.tracks->head : "";
-    if (!genes && head.empty()) {
-        return {};
-    }
-    const auto output = model_->forward(batch.tokens, genes ? gene_queries(batch.genes) : models::GeneQueries{},
-                                        head.empty() ? std::vector<std::string>{} : std::vector<std::string>{head});
-    at::Tensor loss;
-    if (genes) {
-        loss = config_.data.gene_weight * loss_(output.genes, batch.genes.targets, batch.genes.mask);
-    }
-    if (!head.empty()) {
-        const at::Tensor track_loss =
-            config_.data.track_weight * config_.train.track_loss(output.tracks.at(head), batch.tracks);
-        loss = loss.defined() ? loss + track_loss : track_loss;
-    }
-    return loss;
 }
 
 void Trainer::train_step(data::Batch& batch) {
@@ -289,7 +195,7 @@ void Trainer::train_step(data::Batch& batch) {
     optimizer_->zero_grad();
     last_loss_ = 0.0;
     double norm = 0.0;
-    const at::Tensor loss = loss_of(batch);
+    const at::Tensor loss = sections_[batch.section].loss(model_, batch);
     if (loss.defined()) {
         last_loss_ = loss.item<double>();
         if (!std::isfinite(last_loss_)) {
@@ -304,39 +210,69 @@ void Trainer::train_step(data::Batch& batch) {
     }
     ++step_;
     state_.sampler = batch.sampler_state;
-    state_.loss_sum += last_loss_;
-    state_.norm_sum += norm;
-    ++state_.loss_count;
+    StepSums& sums = state_.sums[batch.section];
+    sums.loss += last_loss_;
+    sums.gradient_norm += norm;
+    ++sums.num_steps;
 }
 
+// A line for each section that had a step since the last one.
 void Trainer::log_step() {
-    JsonObject line;
-    const auto count = static_cast<double>(state_.loss_count);
-    line.set("step", step_);
-    line.set("epoch", static_cast<double>(state_.sampler.num_consumed) /
-                          static_cast<double>(state_.sampler.num_examples));
-    line.set("loss", state_.loss_sum / count);
-    line.set("gradient_norm", state_.norm_sum / count);
-    line.set("learning_rate", config_.train.learning_rate.at(step_ - 1));
-    metrics_->append(line.dump());
-    log_->info("step {}/{}  loss {:.4f}", step_, config_.train.max_steps, state_.loss_sum / count);
-    state_.loss_sum = 0.0;
-    state_.norm_sum = 0.0;
-    state_.loss_count = 0;
+    std::string losses;
+    for (std::size_t i = 0; i < sections_.size(); ++i) {
+        const auto num_steps = static_cast<double>(state_.sums[i].num_steps);
+        if (num_steps == 0) {
+            continue;
+        }
+        const data::SamplerState& sampler = state_.sampler.sections[i];
+        const double loss = state_.sums[i].loss / num_steps;
+        JsonObject line;
+        line.set("step", step_);
+        line.set("head", sections_[i].head());
+        line.set("epoch", static_cast<double>(sampler.num_consumed) / static_cast<double>(sampler.num_examples));
+        line.set("loss", loss);
+        line.set("gradient_norm", state_.sums[i].gradient_norm / num_steps);
+        line.set("learning_rate", config_.train.learning_rate.at(step_ - 1));
+        metrics_->append(line.dump());
+        losses += fmt::format("  {}loss {:.4f}", sections_.size() == 1 ? "" : sections_[i].head() + " ", loss);
+        state_.sums[i] = {};
+    }
+    log_->info("step {}/{}{}", step_, config_.train.max_steps, losses);
 }
 
 void Trainer::validate() {
     const auto start = Clock::now();
-    const Validation validation = validator_->run(model_);
-    if (!validation.score) {
+    std::vector<Validation> validations;
+    for (const TrainingSection& section : sections_) {
+        validations.push_back(section.validate(model_));
+        const Validation& validation = validations.back();
+        if (!validation.score) {
+            if (step_ == config_.train.valid_every_steps) {
+                log_->warn("the validation split of {} holds neither genes nor windows", section.head());
+            }
+            continue;
+        }
+        JsonObject line;
+        line.set("step", step_);
+        line.set("head", section.head());
+        for (const auto& [name, value] : validation.metrics) {
+            line.set(name, value);
+        }
+        metrics_->append(line.dump());
+        for (const std::string& text : validation.lines) {
+            log_->info("{}{}", sections_.size() == 1 ? "" : section.head() + ": ", text);
+        }
+    }
+    const auto score = mean_score(validations);
+    if (!score) {
         if (step_ == config_.train.valid_every_steps) {
-            log_->warn("the validation split holds neither genes nor windows: no step is the best, and none stops early");
+            log_->warn("without a validation no step is the best, and none stops early");
         }
         return;
     }
-    const bool best = *validation.score > state_.best_score;
+    const bool best = *score > state_.best_score;
     if (best) {
-        state_.best_score = *validation.score;
+        state_.best_score = *score;
         best_step_ = step_;
         state_.validations_without_best = 0;
     } else {
@@ -346,14 +282,9 @@ void Trainer::validate() {
     }
     JsonObject line;
     line.set("step", step_);
-    for (const auto& [name, value] : validation.metrics) {
-        line.set(name, value);
-    }
+    line.set("valid_score", *score);
     metrics_->append(line.dump());
-    for (const std::string& text : validation.lines) {
-        log_->info("{}", text);
-    }
-    log_->info("validated in {:.1f} s{}", seconds_since(start), best ? "; best so far" : "");
+    log_->info("validated in {:.1f} s, score {:.4f}{}", seconds_since(start), *score, best ? "; best so far" : "");
 }
 
 void Trainer::save() {
@@ -361,18 +292,14 @@ void Trainer::save() {
     models::CheckpointState checkpoint;
     checkpoint.step = step_;
     checkpoint.best_step = best_step_;
-    checkpoint.config_digest = inputs_.combined_with(config_);
+    checkpoint.config_digest = digest_of_run(config_, inputs_);
     checkpoint.model = models::module_tensors(*model_);
     checkpoint.optimizer = models::adamw_state(*optimizer_, models::all_parameters(parameters_));
     checkpoint.rng_state = models::cpu_rng_state();
-    checkpoint.run_state = state_.to_json();
+    checkpoint.run_state = state_.to_json_text();
     checkpoint.texts = {{kConfigFile, config_.resolved_text()}};
-    if (table_) {
-        checkpoint.texts.emplace(kTransformFile, transform_.to_json_text());
-        checkpoint.texts.emplace(kSamplesFile, samples_to_json(data_->targets.samples));
-    }
-    if (data_->tracks) {
-        checkpoint.texts.emplace(kTrackTableFile, data_->tracks->table.to_text());
+    for (const TrainingSection& section : sections_) {
+        section.add_texts(checkpoint.texts);
     }
     models::save_checkpoint(folder_, checkpoint);
     log_->info("saved step {} in {:.2f} s", step_, seconds_since(start));
@@ -411,7 +338,11 @@ int Trainer::run() {
     }
 
     const StopSignal stop;
-    data::PrefetchLoader loader(dataset_, *sampler_, table_, {config_.train.batch_size, 1, 4});
+    std::vector<data::LoaderSection> sources;
+    for (const TrainingSection& section : sections_) {
+        sources.push_back({section.windows(), section.table()});
+    }
+    data::PrefetchLoader loader(std::move(sources), *sampler_, {1, 4});
     Progress progress("train", "steps", config_.train.max_steps, step_);
     const auto start = Clock::now();
     const std::int64_t first_step = step_;

@@ -26,23 +26,34 @@ void note(Validation& result, const std::string& name, double value) {
 
 }  // namespace
 
-Validator::Validator(const RunConfig& config, const RunData& data, const data::TargetTransform& transform)
-    : config_(config), data_(data), transform_(transform) {
-    if (config.data.genes) {
+std::optional<double> mean_score(const std::vector<Validation>& sections) {
+    double sum = 0.0;
+    std::int64_t count = 0;
+    for (const Validation& section : sections) {
+        sum += section.score.value_or(0.0);
+        count += section.score ? 1 : 0;
+    }
+    return count == 0 ? std::nullopt : std::optional(sum / static_cast<double>(count));
+}
+
+Validator::Validator(const DataConfig& section, const PredictConfig& predict, const RunData& data,
+                     const data::TargetTransform& transform)
+    : section_(section), predict_(predict), data_(data), transform_(transform) {
+    if (section.genes) {
         const at::Tensor rows = at::tensor(data.rows(genomics::Split::kValid), at::kLong);
-        measured_ = EvaluationScale::of(*config.data.genes)
+        measured_ = EvaluationScale::of(*section.genes)
                         .apply(data.targets.values.index_select(0, rows), data.targets.samples);
     }
 }
 
 std::optional<double> Validator::score_genes_of(models::ExpressionModel& model, Validation& result) const {
     const auto rows = data_.rows(genomics::Split::kValid);
-    if (!config_.data.genes || rows.empty()) {
+    if (!section_.genes || rows.empty()) {
         return std::nullopt;
     }
     const auto predicted =
-        predict_genes(model, data_.reference, data_.targets.spans, rows, evaluation_options(config_, {0}));
-    const at::Tensor values = EvaluationScale::of(*config_.data.genes)
+        predict_genes(model, data_.reference, data_.targets.spans, rows, evaluation_options(section_, predict_, {0}));
+    const at::Tensor values = EvaluationScale::of(*section_.genes)
                                   .apply(transform_.invert(predicted.values), data_.targets.samples);
     const auto scores = score_genes(values, measured_);
     note(result, "valid_pearson_gene_mean", scores.sample_mean.pearson);
@@ -64,7 +75,7 @@ std::optional<double> Validator::score_tracks_of(models::ExpressionModel& model,
     if (passes.empty()) {
         return std::nullopt;
     }
-    TrackPredictor predictor({model}, data_.reference, {config_.data.tracks->head, tracks.table.strand_pair_rows});
+    TrackPredictor predictor({model}, data_.reference, {section_.tracks->head, tracks.table.strand_pair_rows});
     const auto scores = score_tracks(tracks, passes, "model", "valid",
                                      [&](const data::TrackPass& pass) { return predictor.predict(pass.window); });
     for (const TrackScores& row : scores) {

@@ -24,6 +24,7 @@
 
 namespace {
 
+using flagen::data::BatchSampler;
 using flagen::data::LoaderOptions;
 using flagen::data::PrefetchLoader;
 using flagen::data::ResumableSampler;
@@ -64,8 +65,8 @@ void measure(const std::string& format, const std::shared_ptr<const FastaReader>
         genome, std::vector<flagen::genomics::GeneSpan>{}, plan, config);
     SamplerOptions options;
     options.num_examples = dataset->num_examples();
-    PrefetchLoader loader(dataset, ResumableSampler(options), nullptr,
-                          LoaderOptions{1, threads, 2 * threads + 2});
+    PrefetchLoader loader({{dataset, nullptr}}, BatchSampler({ResumableSampler(options)}, 1),
+                          LoaderOptions{threads, 2 * threads + 2});
     const std::int64_t warm_up = 2 * threads + 2;
     for (std::int64_t i = 0; i < warm_up; ++i) {
         static_cast<void>(loader.next());

@@ -69,11 +69,12 @@ std::int64_t CounterRandom::between(std::int64_t low, std::int64_t high) {
     return low + below(high - low + 1);
 }
 
-std::vector<std::int64_t> epoch_order(std::uint64_t seed, std::int64_t epoch, std::int64_t size) {
+std::vector<std::int64_t> epoch_order(std::uint64_t seed, std::int64_t epoch, std::int64_t size,
+                                      RandomPurpose purpose) {
     FLAGEN_CHECK(size >= 0, "size ", size);
     std::vector<std::int64_t> order(static_cast<std::size_t>(size));
     std::iota(order.begin(), order.end(), std::int64_t{0});
-    CounterRandom random(seed, RandomPurpose::kShuffle, epoch, 0);
+    CounterRandom random(seed, purpose, epoch, 0);
     for (std::size_t left = order.size(); left > 1; --left) {
         const auto pick = static_cast<std::size_t>(random.below(static_cast<std::int64_t>(left)));
         std::swap(order[left - 1], order[pick]);

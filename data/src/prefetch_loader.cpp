@@ -11,19 +11,17 @@ namespace {
 
 /// The samples of one batch, and where the sampler stands after them.
 struct BatchTicket {
-    std::vector<SampleId> ids;
-    SamplerState state_after;
+    SampledBatch batch;
+    BatchSamplerState state_after;
 };
 
 }  // namespace
 
 struct PrefetchLoader::State {
-    State(std::shared_ptr<const ExampleSource> source_, const ResumableSampler& sampler_,
-          std::shared_ptr<const TargetTable> targets_, const LoaderOptions& options)
-        : source(std::move(source_)),
+    State(std::vector<LoaderSection> sections_, const BatchSampler& sampler_,
+          const LoaderOptions& options)
+        : sections(std::move(sections_)),
           sampler(sampler_),
-          targets(std::move(targets_)),
-          batch_size(options.batch_size),
           delivered(sampler.state()),
           prefetcher([this] { return draw(); },
                      [this](const BatchTicket& ticket) { return make(ticket); },
@@ -31,47 +29,43 @@ struct PrefetchLoader::State {
                      static_cast<std::size_t>(options.queue_depth)) {}
 
     std::optional<BatchTicket> draw() {
-        BatchTicket ticket;
-        while (static_cast<std::int64_t>(ticket.ids.size()) < batch_size && !sampler.done()) {
-            ticket.ids.push_back(sampler.next());
-        }
-        if (ticket.ids.empty()) {
+        std::optional<SampledBatch> batch = sampler.next();
+        if (!batch) {
             return std::nullopt;
         }
-        ticket.state_after = sampler.state();
-        return ticket;
+        return BatchTicket{std::move(*batch), sampler.state()};
     }
 
-    Batch make(const BatchTicket& ticket) const {
+    [[nodiscard]] Batch make(const BatchTicket& ticket) const {
+        const LoaderSection& section = sections[ticket.batch.section];
         std::vector<WindowExample> examples;
-        examples.reserve(ticket.ids.size());
-        for (const SampleId& id : ticket.ids) {
-            examples.push_back(source->example(id));
+        examples.reserve(ticket.batch.ids.size());
+        for (const SampleId& id : ticket.batch.ids) {
+            examples.push_back(section.source->example(id));
         }
-        Batch batch = collate(examples, targets.get());
+        Batch batch = collate(examples, section.targets.get());
+        batch.section = ticket.batch.section;
         batch.sampler_state = ticket.state_after;
         return batch;
     }
 
-    std::shared_ptr<const ExampleSource> source;
-    ResumableSampler sampler;  // only in draw()
-    std::shared_ptr<const TargetTable> targets;
-    std::int64_t batch_size;
-    SamplerState delivered;
+    std::vector<LoaderSection> sections;
+    BatchSampler sampler;  // only in draw()
+    BatchSamplerState delivered;
     // Last, so that its threads end before what they use.
     OrderedPrefetcher<BatchTicket, Batch> prefetcher;
 };
 
-PrefetchLoader::PrefetchLoader(std::shared_ptr<const ExampleSource> source,
-                               const ResumableSampler& sampler,
-                               std::shared_ptr<const TargetTable> targets,
+PrefetchLoader::PrefetchLoader(std::vector<LoaderSection> sections, const BatchSampler& sampler,
                                const LoaderOptions& options) {
-    FLAGEN_CHECK(options.batch_size >= 1, "batch size ", options.batch_size);
     FLAGEN_CHECK(options.num_threads >= 0, "threads: ", options.num_threads);
     FLAGEN_CHECK(options.queue_depth >= 1, "queue depth ", options.queue_depth);
-    FLAGEN_CHECK_EQ(source->num_examples(), sampler.options().num_examples,
-                    "source and sampler differ");
-    state_ = std::make_unique<State>(std::move(source), sampler, std::move(targets), options);
+    FLAGEN_CHECK_EQ(sections.size(), sampler.sections().size(), "sections and sampler differ");
+    for (std::size_t i = 0; i < sections.size(); ++i) {
+        FLAGEN_CHECK_EQ(sections[i].source->num_examples(),
+                        sampler.sections()[i].options().num_examples, "source and sampler differ");
+    }
+    state_ = std::make_unique<State>(std::move(sections), sampler, options);
 }
 
 PrefetchLoader::~PrefetchLoader() = default;
@@ -86,6 +80,6 @@ std::optional<Batch> PrefetchLoader::next() {
     return batch;
 }
 
-SamplerState PrefetchLoader::sampler_state() const { return state_->delivered; }
+BatchSamplerState PrefetchLoader::sampler_state() const { return state_->delivered; }
 
 }  // namespace flagen::data

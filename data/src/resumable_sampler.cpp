@@ -1,11 +1,7 @@
 #include "flagen/data/resumable_sampler.h"
 
-#include <charconv>
-#include <system_error>
-
 #include "flagen/data/counter_random.h"
 #include "flagen/error.h"
-#include "flagen/json_object.h"
 
 namespace flagen::data {
 
@@ -53,29 +49,6 @@ void ResumableSampler::restore(const SamplerState& state) {
                       options_.seed, " now; resume with the seed of the saved run");
     FLAGEN_CHECK(state.num_consumed >= 0, "consumed: ", state.num_consumed);
     num_consumed_ = state.num_consumed;
-}
-
-std::string to_json_text(const SamplerState& state) {
-    JsonObject json;
-    json.set("seed", std::to_string(state.seed));
-    json.set("num_examples", state.num_examples);
-    json.set("num_consumed", state.num_consumed);
-    return json.dump();
-}
-
-SamplerState sampler_state_from_json(const std::string& text, const std::string& source_name) {
-    JsonObject json = JsonObject::parse(text, source_name, UserFault::kInputFile);
-    SamplerState state;
-    const std::string seed = json.require_string("seed");
-    const auto [end, error] = std::from_chars(seed.data(), seed.data() + seed.size(), state.seed);
-    if (error != std::errc() || end != seed.data() + seed.size() || seed.empty()) {
-        json.add_problem("seed", "not an unsigned 64-bit integer: \"" + seed + "\"");
-    }
-    state.num_examples = json.require_int("num_examples", 1);
-    state.num_consumed = json.require_int("num_consumed", 0);
-    json.finish();
-    json.problems().throw_if_any(source_name, UserFault::kInputFile);
-    return state;
 }
 
 }  // namespace flagen::data

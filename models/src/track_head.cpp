@@ -2,6 +2,9 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <cctype>
+
 #include "flagen/error.h"
 #include "flagen/json_object.h"
 #include "no_autocast.h"
@@ -16,8 +19,15 @@ constexpr std::int64_t kMaxUnits = std::int64_t{1} << 24;
 TrackHeadConfig TrackHeadConfig::from_json(const std::string& name, JsonObject& json) {
     TrackHeadConfig config;
     config.name = name;
-    if (name.empty()) {
-        json.add_problem("", "a track head needs a name, as in head_human");
+    // It becomes part of names of tensors, files and columns.
+    const bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
+        return std::isalnum(c) != 0 || c == '_' || c == '-';
+    });
+    if (name.empty() || !plain) {
+        json.add_problem("", "a track head needs a name of letters, digits, _ and -, as in head_human");
+    }
+    if (name == "genes") {
+        json.add_problem("", "is the name of the head for genes, heads.genes");
     }
     (void)json.get_choice("name", "final", {"final"});
     (void)json.get_choice("activation", "softplus", {"softplus"});

@@ -70,6 +70,24 @@ class Killer:
         return True
 
 
+def kill_training(killer, config, whole, what):
+    """Trains into the folder `whole`, and again under kills into another one."""
+    killed = whole + "_killed"
+    seconds = killer.timed("train", config, "--out", whole)
+    expected = run_digests(whole)
+    num_killed = 0
+    while num_killed < killer.kills:
+        # Start over when a run got through: every kill hits a run that is under way.
+        if killer.kill_at_random(seconds, "train", config, "--out", killed, "--resume", "auto"):
+            assert_equal(run_digests(killed), expected, what)
+            subprocess.run(["rm", "-rf", killed], check=True)
+        else:
+            num_killed += 1
+    killer.timed("train", config, "--out", killed, "--resume", "auto")
+    assert_equal(run_digests(killed), expected, what)
+    print(f"ok: {what} equals the uninterrupted run after {num_killed} kills ({seconds:.1f} s a run)")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("flagen")
@@ -79,21 +97,10 @@ def main():
     killer = Killer(os.path.abspath(options.flagen), options.kills, options.seed)
     with tempfile.TemporaryDirectory() as folder:
         config = tiny_dataset.write(folder)
-        whole, killed = os.path.join(folder, "whole"), os.path.join(folder, "killed")
-        seconds = killer.timed("train", config, "--out", whole)
-        expected = run_digests(whole)
-
-        num_killed = 0
-        while num_killed < options.kills:
-            # Start over when a run got through: every kill hits a run that is under way.
-            if killer.kill_at_random(seconds, "train", config, "--out", killed, "--resume", "auto"):
-                assert_equal(run_digests(killed), expected, "training")
-                subprocess.run(["rm", "-rf", killed], check=True)
-            else:
-                num_killed += 1
-        killer.timed("train", config, "--out", killed, "--resume", "auto")
-        assert_equal(run_digests(killed), expected, "training")
-        print(f"ok: training equals the uninterrupted run after {num_killed} kills ({seconds:.1f} s a run)")
+        whole = os.path.join(folder, "whole")
+        kill_training(killer, config, whole, "training")
+        species = tiny_dataset.write_second_species(folder, tiny_dataset.write_tracks(folder, config))
+        kill_training(killer, species, os.path.join(folder, "species"), "training of two species")
 
         # One folder as input, so that both files hold the same path of the model.
         reference, output = os.path.join(folder, "a", "predict.h5"), os.path.join(folder, "b", "predict.h5")

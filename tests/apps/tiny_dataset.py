@@ -106,3 +106,46 @@ def write_tracks(folder, config_path, genes=True):
     with open(path, "w") as out:
         json.dump(config, out, indent=1)
     return path
+
+
+SECOND_TRACKS = ["at", "purine"]
+SECOND_CONTIGS = {"alpha": 20_480, "beta": 12_288}
+
+
+def write_second_species(folder, config_path, seed=2):
+    """Adds a second genome, of two contigs and two unstranded tracks of its own, to a configuration of write_tracks().
+    Returns the path of a configuration with a data section a species, whose heads are "tiny" and "second"."""
+    import pyBigWig
+
+    rng = random.Random(seed)
+    second = os.path.join(folder, "second")
+    os.makedirs(second, exist_ok=True)
+    bases = {}
+    for contig, length in SECOND_CONTIGS.items():
+        share = [rng.uniform(0.2, 0.8) for _ in range(length // 256)]
+        bases[contig] = "".join(rng.choice("AT") if rng.random() < share[i // 256] else rng.choice("GC")
+                                for i in range(length))
+    with open(os.path.join(second, "genome.fa"), "w") as out:
+        for contig, text in bases.items():
+            out.write(f">{contig}\n")
+            out.writelines(text[i:i + 60] + "\n" for i in range(0, len(text), 60))
+    with open(os.path.join(second, "targets.txt"), "w") as table:
+        table.write("\tidentifier\tfile\tclip\tclip_soft\tscale\tsum_stat\tstrand_pair\tdescription\n")
+        for row, (name, letters) in enumerate(zip(SECOND_TRACKS, ("AT", "AG"))):
+            with pyBigWig.open(os.path.join(second, name + ".bw"), "w") as out:
+                out.addHeader([(contig, len(text)) for contig, text in bases.items()])
+                for contig, text in bases.items():
+                    out.addEntries(contig, 0, values=[1.0 if b in letters else 0.0 for b in text], span=1, step=1)
+            table.write(f"{row}\t{name}\t{name}.bw\t384\t6\t0.5\tsum_sqrt\t{row}\tDNA:{name}\n")
+    with open(config_path) as file:
+        config = json.load(file)
+    config["data"] = [config["data"], {
+        "fasta": os.path.join(second, "genome.fa"), "seq_length": 4096, "stride": 1024,
+        "splits": {"test_contigs": ["beta"], "valid_regions": ["alpha:1-8192"]},
+        "targets": [{"kind": "tracks", "head": "second", "table": os.path.join(second, "targets.txt"),
+                     "transform": "new"}]}]
+    config["model"]["head_second"] = {"name": "final", "units": 2, "activation": "softplus"}
+    path = os.path.join(folder, "two_species.json")
+    with open(path, "w") as out:
+        json.dump(config, out, indent=1)
+    return path

@@ -237,6 +237,30 @@ TEST(JsonObject, ListsReportEachWrongElement) {
               "  n: expected a list of objects, found the number 5");
 }
 
+TEST(JsonObject, AnObjectStandsForAListOfOne) {
+    auto root = JsonObject::parse(R"({"one": {"k": 3}, "two": [{"k": 4}, {"k": "x"}]})", "a.json");
+    auto one = root.get_objects("one");
+    ASSERT_EQ(one.size(), 1U);
+    EXPECT_EQ(one[0].path(), "one");
+    EXPECT_EQ(one[0].require_int("k"), 3);
+    for (auto& entry : root.get_objects("two")) {
+        (void)entry.require_int("k");
+    }
+    EXPECT_EQ(report(root),
+              "a.json: 1 problem\n  two[1].k: expected an integer, found a string (\"x\")");
+}
+
+TEST(JsonObject, KeysWithoutEffectAreNamedOnce) {
+    auto root = JsonObject::parse(R"({"a": {"verbose": 1, "l2": 2}, "b": {"l2": 3}})", "a.json");
+    for (const char* object : {"a", "b"}) {
+        for (const char* key : {"verbose", "l2", "absent"}) {
+            root.get_object(object).ignore(key);
+        }
+    }
+    EXPECT_THAT(root.ignored_keys(), ElementsAre("l2", "verbose"));
+    EXPECT_EQ(report(root), "a.json: 0 problems");
+}
+
 TEST(JsonObject, AWrongTypedObjectIsOneProblem) {
     auto root = JsonObject::parse(R"({"model": 3})", "a.json");
     auto model = root.get_object("model");

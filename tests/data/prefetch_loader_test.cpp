@@ -50,15 +50,15 @@ class NumberedSource final : public ExampleSource {
     }
 };
 
-ResumableSampler sampler_of(std::int64_t rank = 0, std::int64_t world = 1,
-                            std::int64_t epochs = -1) {
+BatchSampler sampler_of(std::int64_t batch_size, std::int64_t rank = 0, std::int64_t world = 1,
+                        std::int64_t epochs = -1) {
     SamplerOptions options;
     options.num_examples = kNumExamples;
     options.seed = 3;
     options.rank = rank;
     options.world = world;
     options.num_epochs = epochs;
-    return ResumableSampler(options);
+    return BatchSampler({ResumableSampler(options)}, batch_size);
 }
 
 std::shared_ptr<TargetTable> table() {
@@ -138,12 +138,12 @@ TEST(PrefetchLoaderTest, CollateWithoutTargetsOrGenes) {
 
 TEST(PrefetchLoaderTest, ThreadsAndDepthChangeNothing) {
     const auto source = std::make_shared<NumberedSource>();
-    PrefetchLoader plain(source, sampler_of(), table(), {4, 0, 1});
+    PrefetchLoader plain({{source, table()}}, sampler_of(4), {0, 1});
     const auto expected = take(plain, 20);
     ASSERT_EQ(expected.size(), 20U);
     for (const std::int64_t threads : {1, 2, 4}) {
         for (const std::int64_t depth : {1, 5}) {
-            PrefetchLoader loader(source, sampler_of(), table(), {4, threads, depth});
+            PrefetchLoader loader({{source, table()}}, sampler_of(4), {threads, depth});
             const auto found = take(loader, 20);
             ASSERT_EQ(found.size(), 20U);
             for (std::size_t i = 0; i < found.size(); ++i) {
@@ -155,25 +155,43 @@ TEST(PrefetchLoaderTest, ThreadsAndDepthChangeNothing) {
 
 TEST(PrefetchLoaderTest, ResumesAfterAnyDeliveredBatchInSpiteOfTheQueue) {
     const auto source = std::make_shared<NumberedSource>();
-    PrefetchLoader whole(source, sampler_of(), table(), {3, 2, 4});
+    PrefetchLoader whole({{source, table()}}, sampler_of(3), {2, 4});
     const auto expected = take(whole, 16);
     for (int stop = 0; stop <= 12; ++stop) {
-        SamplerState saved;
+        BatchSamplerState saved;
         {
-            PrefetchLoader first(source, sampler_of(), table(), {3, 2, 4});
+            PrefetchLoader first({{source, table()}}, sampler_of(3), {2, 4});
             const auto batches = take(first, stop);
             saved = first.sampler_state();
             if (stop > 0) {
                 EXPECT_EQ(batches.back().sampler_state, saved);
             }
         }
-        ResumableSampler sampler = sampler_of();
+        BatchSampler sampler = sampler_of(3);
         sampler.restore(saved);
-        PrefetchLoader second(source, sampler, table(), {3, 1, 2});
+        PrefetchLoader second({{source, table()}}, sampler, {1, 2});
         const auto rest = take(second, 4);
         for (std::size_t i = 0; i < rest.size(); ++i) {
             EXPECT_TRUE(equal(rest[i], expected[static_cast<std::size_t>(stop) + i])) << stop;
         }
+    }
+}
+
+TEST(PrefetchLoaderTest, BatchesComeFromTheSectionThatTheSamplerNames) {
+    const auto first = std::make_shared<NumberedSource>();
+    const auto second = std::make_shared<NumberedSource>();
+    SamplerOptions options;
+    options.num_examples = kNumExamples;
+    const BatchSampler sampler({ResumableSampler(options), ResumableSampler(options)}, 2);
+    BatchSampler expected = sampler;
+    PrefetchLoader loader({{first, table()}, {second, nullptr}}, sampler, {3, 4});
+    for (int i = 0; i < 40; ++i) {
+        const Batch batch = loader.next().value();
+        const SampledBatch wanted = expected.next().value();
+        EXPECT_EQ(batch.section, wanted.section);
+        EXPECT_EQ(batch.ids, wanted.ids);
+        EXPECT_EQ(batch.sampler_state, expected.state());
+        EXPECT_EQ(batch.genes.targets.size(1), batch.section == 0 ? 2 : 0) << "its own table";
     }
 }
 
@@ -182,7 +200,7 @@ TEST(PrefetchLoaderTest, RanksCoverAnEpochTogether) {
     for (const std::int64_t world : {1, 2, 3}) {
         std::multiset<std::int64_t> seen;
         for (std::int64_t rank = 0; rank < world; ++rank) {
-            PrefetchLoader loader(source, sampler_of(rank, world, 1), nullptr, {2, 2, 2});
+            PrefetchLoader loader({{source, nullptr}}, sampler_of(2, rank, world, 1), {2, 2});
             while (const auto batch = loader.next()) {
                 for (const SampleId& id : batch->ids) {
                     seen.insert(id.index);
@@ -202,7 +220,8 @@ TEST(PrefetchLoaderTest, WorkersErrorComesOutAtItsPlace) {
     options.shuffle = false;
     for (const std::int64_t threads : {0, 3}) {
         source->failing_index = 5;
-        PrefetchLoader loader(source, ResumableSampler(options), nullptr, {2, threads, 4});
+        PrefetchLoader loader({{source, nullptr}}, BatchSampler({ResumableSampler(options)}, 2),
+                              {threads, 4});
         EXPECT_EQ(loader.next()->ids[0].index, 0);
         EXPECT_EQ(loader.next()->ids[0].index, 2);
         for (int again = 0; again < 2; ++again) {
@@ -213,21 +232,22 @@ TEST(PrefetchLoaderTest, WorkersErrorComesOutAtItsPlace) {
                 EXPECT_STREQ(error.what(), "example 5 is broken");
             }
         }
-        EXPECT_EQ(loader.sampler_state().num_consumed, 4) << "what was delivered";
+        EXPECT_EQ(loader.sampler_state().sections[0].num_consumed, 4) << "what was delivered";
     }
 }
 
 TEST(PrefetchLoaderTest, RefusesImpossibleOptions) {
     const auto source = std::make_shared<NumberedSource>();
     const auto make = [&](const LoaderOptions& options) {
-        return PrefetchLoader(source, sampler_of(), nullptr, options);
+        return PrefetchLoader({{source, nullptr}}, sampler_of(1), options);
     };
-    EXPECT_THROW(make({0, 1, 1}), Error);
-    EXPECT_THROW(make({1, -1, 1}), Error);
-    EXPECT_THROW(make({1, 1, 0}), Error);
+    EXPECT_THROW(make({-1, 1}), Error);
+    EXPECT_THROW(make({1, 0}), Error);
     SamplerOptions other;
     other.num_examples = 7;
-    EXPECT_THROW(PrefetchLoader(source, ResumableSampler(other), nullptr, {1, 1, 1}), Error);
+    const BatchSampler of_other({ResumableSampler(other)}, 1);
+    EXPECT_THROW(PrefetchLoader({{source, nullptr}}, of_other, {1, 1}), Error);
+    EXPECT_THROW(PrefetchLoader({{source, nullptr}, {source, nullptr}}, sampler_of(1), {1, 1}), Error);
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ struct Preset {
 Preset load_preset(const std::string& name) {
     JsonObject root = JsonObject::read_file(FLAGEN_PRESETS "/" + name + ".json");
     JsonObject model = root.get_object("model");
-    const std::int64_t seq_length = root.get_object("data").require_int("seq_length", 1, 1 << 20);
+    const std::int64_t seq_length = root.get_objects("data").at(0).require_int("seq_length", 1, 1 << 20);
     Preset preset;
     preset.config = ModelConfig::from_json(model, seq_length);
     model.finish();

@@ -27,6 +27,7 @@ struct JsonObject::Document {
     Problems problems;
     std::string source_name = "JSON";
     std::map<std::vector<std::string>, JsonVisit> visits;
+    std::set<std::string> ignored;
 };
 
 /// The index that a step "2" or "[2]" names, if it names one.

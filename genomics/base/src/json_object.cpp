@@ -352,6 +352,10 @@ std::vector<JsonObject> JsonObject::get_objects(const std::string& key) {
     if (value == nullptr) {
         return objects;
     }
+    if (value->is_object()) {
+        objects.push_back(Access::open(*this, Access::child_steps(*this, key)));
+        return objects;
+    }
     if (!value->is_array()) {
         Access::wrong_type(*this, key, "a list of objects", *value);
         return objects;
@@ -369,7 +373,15 @@ std::vector<JsonObject> JsonObject::get_objects(const std::string& key) {
     return objects;
 }
 
-void JsonObject::ignore(const std::string& key) { (void)Access::find(*this, key); }
+void JsonObject::ignore(const std::string& key) {
+    if (Access::find(*this, key) != nullptr) {
+        document_->ignored.insert(key);
+    }
+}
+
+std::vector<std::string> JsonObject::ignored_keys() const {
+    return {document_->ignored.begin(), document_->ignored.end()};
+}
 
 void JsonObject::add_problem(const std::string& key, const std::string& message) {
     document_->problems.add(key.empty() ? path() : join_json_path(path(), key), message);

@@ -2,11 +2,12 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "flagen/data/batch_sampler.h"
 #include "flagen/data/gene_targets.h"
-#include "flagen/data/resumable_sampler.h"
 #include "flagen/data/target_transform.h"
 #include "flagen/data/window_example.h"
 
@@ -39,6 +40,7 @@ struct GeneRows {
 
 /// B windows of L bases for one step, on the CPU.
 struct Batch {
+    std::size_t section = 0;                  ///< That all windows are of; see BatchSampler.
     at::Tensor tokens;                        ///< [B, L] uint8, A C G T N = 0..4.
     std::vector<genomics::Window> windows;    ///< [B]
     std::vector<SampleId> ids;                ///< [B]
@@ -48,7 +50,7 @@ struct Batch {
     /// where the examples have none.
     at::Tensor tracks;
     /// Where the sampler stands after this batch: what a checkpoint taken after this step stores.
-    SamplerState sampler_state;
+    BatchSamplerState sampler_state;
 };
 
 /// Joins examples of equal length. `targets` may be null: then S = 0.

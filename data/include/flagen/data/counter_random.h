@@ -19,6 +19,7 @@ enum class RandomPurpose : std::uint8_t {
     kShuffle = 0,    ///< Order of the examples of an epoch.
     kPlacement = 1,  ///< Start shift and orientation of a training window.
     kMutation = 2,   ///< Substituted bases of a training window.
+    kSections = 3,   ///< Order in which data sections are drawn.
 };
 
 /// A stream of random numbers that is a pure function of (seed, purpose, epoch, index).
@@ -66,9 +67,10 @@ class CounterRandom {
     std::size_t used_ = 4;
 };
 
-/// The numbers 0 .. size-1 in the order of one epoch: a Fisher-Yates shuffle of the kShuffle
-/// stream, so a pure function of (seed, epoch, size).
-[[nodiscard]] std::vector<std::int64_t> epoch_order(std::uint64_t seed, std::int64_t epoch,
-                                                    std::int64_t size);
+/// The numbers 0 .. size-1 in the order of one epoch: a Fisher-Yates shuffle of the stream of
+/// `purpose`, so a pure function of (seed, epoch, size, purpose).
+[[nodiscard]] std::vector<std::int64_t> epoch_order(
+    std::uint64_t seed, std::int64_t epoch, std::int64_t size,
+    RandomPurpose purpose = RandomPurpose::kShuffle);
 
 }  // namespace flagen::data

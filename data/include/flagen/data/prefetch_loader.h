@@ -3,31 +3,36 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "flagen/data/batch.h"
-#include "flagen/data/resumable_sampler.h"
+#include "flagen/data/batch_sampler.h"
 #include "flagen/data/window_example.h"
 
 namespace flagen::data {
 
-/// Size and concurrency of a loader.
+/// Concurrency of a loader.
 struct LoaderOptions {
-    std::int64_t batch_size = 1;
     std::int64_t num_threads = 1;  ///< 0: everything happens in next().
     std::int64_t queue_depth = 4;  ///< Batches made ahead of their use, at least 1.
 };
 
+/// Where the examples of one section come from.
+struct LoaderSection {
+    std::shared_ptr<const ExampleSource> source;
+    std::shared_ptr<const TargetTable> targets;  ///< Null without genes.
+};
+
 /// Makes batches ahead in worker threads and hands them out in the sampler's order.
 ///
-/// The sequence of batches is a pure function of source, sampler and batch size; threads and queue
-/// depth change its speed only. Memory is bounded by queue_depth batches. With a finite sampler the
-/// last batch may be smaller.
+/// The sequence of batches is a pure function of sources and sampler; threads and queue depth
+/// change its speed only. Memory is bounded by queue_depth batches.
 class PrefetchLoader {
   public:
-    /// Works on a copy of `sampler`, from where that stands. `targets` may be null.
-    /// @throws Error if an option is out of range.
-    PrefetchLoader(std::shared_ptr<const ExampleSource> source, const ResumableSampler& sampler,
-                   std::shared_ptr<const TargetTable> targets, const LoaderOptions& options);
+    /// Works on a copy of `sampler`, from where that stands; `sections` are those of the sampler.
+    /// @throws Error if an option is out of range or sections and sampler differ.
+    PrefetchLoader(std::vector<LoaderSection> sections, const BatchSampler& sampler,
+                   const LoaderOptions& options);
 
     /// Waits for the workers to finish the batch they are at.
     ~PrefetchLoader();
@@ -40,7 +45,7 @@ class PrefetchLoader {
 
     /// State to store after the batches that next() has delivered so far. Batches that wait in the
     /// queue are not in it: a loader restored from it makes them again.
-    [[nodiscard]] SamplerState sampler_state() const;
+    [[nodiscard]] BatchSamplerState sampler_state() const;
 
   private:
     struct State;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 namespace flagen::data {
@@ -71,14 +70,5 @@ class ResumableSampler {
     std::int64_t order_epoch_ = -1;  // epoch that order_ belongs to
     std::vector<std::int64_t> order_;
 };
-
-/// One line of JSON: {"num_consumed":..,"num_examples":..,"seed":".."}; the seed is text because
-/// JSON numbers above 2^53 do not survive every reader.
-[[nodiscard]] std::string to_json_text(const SamplerState& state);
-
-/// Inverse of to_json_text(). @throws UserError (kInputFile) naming `source_name` if it is
-/// malformed.
-[[nodiscard]] SamplerState sampler_state_from_json(const std::string& text,
-                                                   const std::string& source_name);
 
 }  // namespace flagen::data

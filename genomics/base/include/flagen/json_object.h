@@ -87,11 +87,15 @@ class JsonObject {
 
     /// The object under `key`; an empty one if it is absent or of another type (a problem).
     [[nodiscard]] JsonObject get_object(const std::string& key);
-    /// The objects of the array under `key`; empty if it is absent. Another type is a problem.
+    /// The objects of the array under `key`; empty if it is absent. A single object stands for a
+    /// list of one, under the path `key` itself. Another type is a problem.
     [[nodiscard]] std::vector<JsonObject> get_objects(const std::string& key);
 
     /// Accepts a key without effect.
     void ignore(const std::string& key);
+    /// Names of the keys of the whole document that are there and were accepted without effect,
+    /// each once, in alphabetical order.
+    [[nodiscard]] std::vector<std::string> ignored_keys() const;
     /// Notes a problem of one key of this object; an empty key means the object itself.
     void add_problem(const std::string& key, const std::string& message);
     /// Notes every key never asked for, with the nearest asked-for key, in this object and in every
