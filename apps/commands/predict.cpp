@@ -48,8 +48,8 @@ int run_predict(const std::vector<std::string>& arguments) {
                      "carries.\n"
                      "With --bed, --locus or --chrom: measured tracks over those regions, as they were measured (see\n"
                      "--untransform). A killed run goes on when the same command runs again.\n"
-                     "Otherwise: genes of the model's annotation, each read on its own strand from the window whose\n"
-                     "centre is nearest.");
+                     "Otherwise: genes of the model's annotation, each read on its own strand (--rc: on both) from the\n"
+                     "window whose centre is nearest.");
     line.add_positional("model", &positional, 2);
     line.options().add_options()
         ("out,o", po::value(&request.out)->required(), "file or folder to write")
@@ -63,7 +63,7 @@ int run_predict(const std::vector<std::string>& arguments) {
         ("locus", po::value(&request.regions.loci)->composing(), "region contig:start-end, 1-based and closed; may repeat")
         ("chrom", po::value(&request.regions.contigs)->composing(), "whole contig, tiled by windows; 'all' is every one")
         ("shifts", po::value(&shifts), "average over these shifts of the window's start, as 0,16")
-        ("rc", po::bool_switch(&request.reverse_complement), "average tracks with the reverse strand's")
+        ("rc", po::bool_switch(&request.reverse_complement), "average with the reverse complement of each window")
         ("sum", po::bool_switch(&request.summed), "sum the bins of each region")
         ("untransform", po::value(&untransform)->default_value("full"), "full: tracks as measured; none: as trained")
         ("bigwig", po::bool_switch(&bigwig), "a bigWig a track too, in the folder bigwig beside OUT")
@@ -86,9 +86,8 @@ int run_predict(const std::vector<std::string>& arguments) {
                       "--max-n must be within 0 and 1, found ", request.max_n);
     FLAGEN_USER_CHECK(UserFault::kConfig, !(bigwig && request.summed), "--bigwig and --sum exclude each other");
     const bool tracks = !request.regions.empty() || line.given("tracks");
-    FLAGEN_USER_CHECK(UserFault::kConfig, tracks || !(request.reverse_complement || request.summed || bigwig),
-                      "--rc, --sum and --bigwig are for tracks: give --bed, --locus or --chrom (genes are read on "
-                      "their own strand)");
+    FLAGEN_USER_CHECK(UserFault::kConfig, tracks || !(request.summed || bigwig),
+                      "--sum and --bigwig are for tracks: give --bed, --locus or --chrom");
 
     set_threads(threads, line.given("threads"));
     const std::string config_path = positional.size() == 2 ? positional.front() : "";

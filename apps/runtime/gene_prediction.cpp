@@ -114,7 +114,12 @@ int predict_genes_to_file(PredictionRun& run, const PredictionRequest& request) 
                      rows.size() * first.samples.size() * sizeof(float), request.out.c_str());
         return kExitOk;
     }
-    const data::EvaluationOptions options = evaluation_options(run.section(), first.config.predict, request.shifts_bp);
+    data::EvaluationOptions options = evaluation_options(run.section(), first.config.predict, request.shifts_bp);
+    options.both_orientations = request.reverse_complement;
+    if (options.both_orientations && run.section().windows.strand_mode == data::StrandMode::kSense) {
+        std::fprintf(stderr, "flagen: --rc reads genes antisense too, which the model was not trained to do "
+                             "(data.strand_mode is sense)\n");
+    }
     const StopSignal stop;
     const GenePrediction prediction = predict_mean(run, rows, options, stop);
     if (!prediction.complete) {
@@ -126,7 +131,9 @@ int predict_genes_to_file(PredictionRun& run, const PredictionRequest& request) 
     data::Attributes attributes = run.attributes(request);
     attributes["transform"] = first.transform.name();
     attributes["scale"] = run.section().genes->value;
-    attributes["strand_policy"] = std::string("sense: each gene is read on its own strand");
+    attributes["strand_policy"] = std::string(
+        options.both_orientations ? "both: each gene is read on its own strand and on the other, and the two are averaged"
+                                  : "sense: each gene is read on its own strand");
     data::GenePredictionWriter writer(request.out, genes, first.samples);
     writer.append(std::span(prediction.values.const_data_ptr<float>(),
                             static_cast<std::size_t>(prediction.values.numel())));

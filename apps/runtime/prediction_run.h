@@ -23,7 +23,7 @@ struct PredictionRequest {
 
     RegionSources regions;                ///< For tracks; with gene ids: windows around those genes.
     std::vector<std::int64_t> shifts_bp;  ///< Averaged over.
-    bool reverse_complement = false;      ///< Averaged over, for tracks.
+    bool reverse_complement = false;      ///< Averaged over: each window is also read the other way round.
     bool summed = false;                  ///< One number a track instead of bins.
     bool squashed = false;                ///< Leave tracks on the training scale; else as measured.
     std::string bigwig_folder;            ///< A bigWig a track, or empty.

@@ -17,7 +17,8 @@ namespace flagen::apps {
 
 /// Predicted expression of the genes asked for, on the scale of the model.
 struct GenePrediction {
-    at::Tensor values;  ///< [rows, S] fp32, mean over start shifts; NaN for genes beyond any window.
+    /// [rows, S] fp32, mean over start shifts and orientations; NaN for genes beyond any window.
+    at::Tensor values;
     std::vector<data::GeneAssignment> assignments;  ///< In the order of the rows.
     bool complete = true;  ///< False if `progress` asked to stop; the values are then of no use.
 };
@@ -29,8 +30,9 @@ struct GenePrediction {
 /// Called after each window with the number done and the number in all; returns false to stop.
 using PredictionProgress = std::function<bool(std::int64_t done, std::int64_t total)>;
 
-/// Predicts the genes `rows` of `genes`, each from the window nearest to it, read on its own strand,
-/// and averaged over the start shifts. The model is put into evaluation mode and back.
+/// Predicts the genes `rows` of `genes`, each from the window nearest to it, read on its own strand
+/// or in both orientations, and averaged over these and the start shifts. The gene head always takes
+/// a gene from its own 5' end. The model is put into evaluation mode and back.
 ///
 /// A pure function of its arguments. Memory: a few windows, whatever the size of the genome.
 [[nodiscard]] GenePrediction predict_genes(models::ExpressionModel& model,

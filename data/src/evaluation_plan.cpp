@@ -168,7 +168,11 @@ EvaluationPlan plan_gene_evaluation(const std::vector<GeneSpan>& genes,
         }
         plan.genes.push_back(
             {row, *start, chooser.padded(*start) ? RowStatus::kOutOfBoundsPadded : RowStatus::kOk});
-        genes_of_pass[{contig, *start, gene.strand == Strand::kReverse}].push_back(row);
+        const bool reverse = gene.strand == Strand::kReverse;
+        genes_of_pass[{contig, *start, reverse}].push_back(row);
+        if (options.both_orientations) {
+            genes_of_pass[{contig, *start, !reverse}].push_back(row);
+        }
     }
     for (const auto& [key, members] : genes_of_pass) {
         const auto& [contig, start, reverse] = key;

@@ -114,6 +114,32 @@ class TrainedRun(unittest.TestCase):
         self.assertIn("not_there", result.stderr)
         self.assertIn("genes.txt:2", result.stderr)
 
+    def test_rc_is_the_mean_of_both_readings(self):
+        # A head that averages over the span has no sense of strand: the other reading is that of a gene annotated on
+        # the other strand.
+        run, turned = os.path.join(self.folder, "span_run"), os.path.join(self.folder, "turned.gff3")
+        flagen("train", self.config, "--out", run, "--max-steps", 10, "--set",
+               'model.heads.genes={"pools":[{"anchor":"span"}],"codons":{"width":0},"promoter":{"width":0},"hidden":16}')
+        with open(os.path.join(self.folder, "genes.gff3")) as source, open(turned, "w") as out:
+            swap = {"+": "-", "-": "+"}
+            for line in source:
+                fields = line.split("\t")
+                if len(fields) > 6:
+                    fields[6] = swap[fields[6]]
+                out.write("\t".join(fields))
+        values = {}
+        for name, options in (("sense", []), ("other", ["--set", "data.targets[0].annotation=" + turned]),
+                              ("both", ["--rc"])):
+            out = os.path.join(self.folder, name + ".h5")
+            told = flagen("predict", run, "--out", out, *options).stderr
+            with h5py.File(out) as file:
+                values[name] = file["genes/pred"][:].astype(np.float64)
+                self.assertEqual(file.attrs["rc"], int(name == "both"))
+                self.assertTrue(file.attrs["strand_policy"].startswith(b"both" if name == "both" else b"sense"))
+        self.assertIn("was not trained to do", told)
+        np.testing.assert_allclose(values["both"], (values["sense"] + values["other"]) / 2, rtol=1e-5, atol=1e-5)
+        self.assertGreater(np.abs(values["sense"] - values["other"]).max(), 1e-3)
+
     def test_a_given_configuration_replaces_the_models_own(self):
         other = os.path.join(self.folder, "other.h5")
         flagen("predict", self.config, self.run_folder, "--out", other)
@@ -198,6 +224,11 @@ class Faults(unittest.TestCase):
         for text in ("3 problems", 'did you mean "learning_rate"', "train.batch_size", "data.mutate_rate"):
             self.assertIn(text, result.stderr)
         self.assertFalse(os.path.exists(os.path.join(self.folder, "run")))
+
+    def test_borzois_keys_without_effect_are_named_once(self):
+        told = flagen("train", self.config, "--out", os.path.join(self.folder, "run"), "--dry-run", "--set",
+                      "train.shuffle_buffer=256", "--set", "model.verbose=true", "--set", "model.l2_scale=1e-8").stderr
+        self.assertEqual(told.count("no effect here: l2_scale, shuffle_buffer, verbose"), 1)
 
     def test_bad_inputs_end_in_3_and_leave_nothing(self):
         with open(os.path.join(self.folder, "genome.fa"), "a") as file:

@@ -89,6 +89,31 @@ TEST(EvaluationPlanTest, PredictsEveryGeneOncePerShiftFromItsSenseOrientation) {
     }
 }
 
+TEST(EvaluationPlanTest, BothOrientationsReadTheSameWindowOnceEach) {
+    const auto genes = random_genes(150);
+    EvaluationOptions options = small_options();
+    options.start_shifts_bp = {0, 8};
+    const EvaluationPlan sense = plan_gene_evaluation(genes, all_rows(genes), contigs(), options);
+    options.both_orientations = true;
+    const EvaluationPlan both = plan_gene_evaluation(genes, all_rows(genes), contigs(), options);
+    std::map<std::pair<std::int64_t, std::size_t>, std::map<std::int64_t, PlacedGene>> placed;
+    for (const EvaluationPass& pass : both.passes) {
+        for (const PlacedGene& gene : pass.genes) {
+            const auto& span = genes[static_cast<std::size_t>(gene.gene_index)];
+            EXPECT_EQ(gene.strand, span.strand == pass.window.strand ? 1 : -1);
+            EXPECT_TRUE((placed[{gene.gene_index, pass.shift}].emplace(gene.strand, gene).second));
+        }
+    }
+    EXPECT_EQ(placed.size(), genes.size() * 2);
+    for (const auto& [key, by_strand] : placed) {
+        ASSERT_EQ(by_strand.size(), 2U);
+        EXPECT_EQ(by_strand.at(1).start_bp, options.window_bp - by_strand.at(-1).end_bp);
+    }
+    for (std::size_t i = 0; i < sense.genes.size(); ++i) {
+        EXPECT_EQ(both.genes[i].window_start_bp, sense.genes[i].window_start_bp);
+    }
+}
+
 TEST(EvaluationPlanTest, WindowIsTheOneWhoseCentreIsNearest) {
     const auto genes = random_genes(150);
     const EvaluationOptions options = small_options();

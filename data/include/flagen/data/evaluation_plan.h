@@ -19,12 +19,16 @@ struct EvaluationOptions {
     /// Each gene is predicted once for each of these shifts of its window's start, in bp; the
     /// caller averages. Distinct, at least one.
     std::vector<std::int64_t> start_shifts_bp = {0};
+    /// Each gene is also predicted from the reverse complement of its window, where it is antisense;
+    /// the caller averages.
+    bool both_orientations = false;
 };
 
 /// One pass of the model: a window in one orientation, and the genes to predict from it.
 struct EvaluationPass {
     genomics::Window window;        ///< Shifted; its strand is the orientation.
-    std::vector<PlacedGene> genes;  ///< All sense in this orientation (strand +1); not empty.
+    /// Not empty. All sense in this orientation (strand +1), unless genes are read in both.
+    std::vector<PlacedGene> genes;
     std::size_t shift = 0;          ///< Index into start_shifts_bp.
 };
 
@@ -37,7 +41,8 @@ struct GeneAssignment {
     RowStatus status = RowStatus::kOk;
 };
 
-/// Every gene exactly once per shift, from the window whose centre is nearest the gene's.
+/// Every gene exactly once per shift and orientation, from the window whose centre is nearest the
+/// gene's.
 struct EvaluationPlan {
     std::vector<EvaluationPass> passes;  ///< By contig, window start, orientation (+ first), shift.
     std::vector<GeneAssignment> genes;   ///< In the order of the rows asked for.
