@@ -147,46 +147,74 @@ std::vector<std::string> bigwig_names(const std::vector<std::string>& ids) {
     return names;
 }
 
-void write_bigwigs(const std::string& folder, const std::string& path, const data::WindowGeometry& geometry,
-                   const genomics::ContigTable& contigs) {
-    const data::TrackPredictionReader reader(path);
+// Bins of a region that lie on its contig: others are of no base that a file could hold.
+std::pair<std::size_t, std::size_t> bins_on_contig(const data::PredictedRegion& region, std::size_t num_bins,
+                                                   std::int64_t bin_bp, std::int64_t length_bp) {
+    std::size_t first = 0;
+    while (first < num_bins && region.start_bp + static_cast<std::int64_t>(first) * bin_bp < 0) {
+        ++first;
+    }
+    std::size_t last = num_bins;
+    while (last > first && region.start_bp + static_cast<std::int64_t>(last - 1) * bin_bp >= length_bp) {
+        --last;
+    }
+    return {first, last};
+}
+
+/// What bigWigs are written from.
+struct BigWigSource {
+    const data::TrackPredictionReader& reader;
+    const std::vector<std::size_t>& order;  ///< Of the rows.
+    const genomics::ContigTable& contigs;
+    std::int64_t bin_bp;
+};
+
+// The files `paths` of as many tracks from `first_track`, all open at once.
+void write_bigwig_group(const BigWigSource& source, const std::vector<std::string>& paths, std::size_t first_track) {
     std::vector<genomics::Contig> chromosomes;
-    for (std::size_t i = 0; i < contigs.size(); ++i) {
-        chromosomes.push_back(contigs.at(i));
+    for (std::size_t i = 0; i < source.contigs.size(); ++i) {
+        chromosomes.push_back(source.contigs.at(i));
     }
-    fs::create_directories(folder);
-    raise_file_limit();
     std::vector<std::unique_ptr<genomics::BigWigWriter>> writers;
-    for (const std::string& name : bigwig_names(reader.tracks().ids)) {
-        writers.push_back(std::make_unique<genomics::BigWigWriter>((fs::path(folder) / name).string(), chromosomes));
+    for (const std::string& path : paths) {
+        writers.push_back(std::make_unique<genomics::BigWigWriter>(path, chromosomes));
     }
-    const auto num_tracks = writers.size();
-    const auto num_bins = static_cast<std::size_t>(reader.num_bins());
+    const std::size_t num_tracks = source.reader.tracks().ids.size();
+    const auto num_bins = static_cast<std::size_t>(source.reader.num_bins());
     std::vector<float> column;
-    for (const std::size_t row : bigwig_order(reader.regions(), contigs)) {
-        const data::PredictedRegion& region = reader.regions()[row];
-        const std::vector<float> values = reader.read(static_cast<std::int64_t>(row));
-        const std::int64_t length = contigs.at(contigs.find(region.contig).value()).length_bp;
-        // Bins off the contig, or across its start, are of no base that the file could hold.
-        std::size_t first = 0;
-        while (first < num_bins && region.start_bp + static_cast<std::int64_t>(first) * geometry.bin_bp < 0) {
-            ++first;
-        }
-        std::size_t last = num_bins;
-        while (last > first && region.start_bp + static_cast<std::int64_t>(last - 1) * geometry.bin_bp >= length) {
-            --last;
-        }
-        for (std::size_t track = 0; track < num_tracks && last > first; ++track) {
+    for (const std::size_t row : source.order) {
+        const data::PredictedRegion& region = source.reader.regions()[row];
+        const std::vector<float> values = source.reader.read(static_cast<std::int64_t>(row));
+        const std::int64_t length = source.contigs.at(source.contigs.find(region.contig).value()).length_bp;
+        const auto [first, last] = bins_on_contig(region, num_bins, source.bin_bp, length);
+        for (std::size_t i = 0; i < writers.size() && last > first; ++i) {
             column.clear();
             for (std::size_t bin = first; bin < last; ++bin) {
-                column.push_back(values[bin * num_tracks + track]);
+                column.push_back(values[bin * num_tracks + first_track + i]);
             }
-            writers[track]->add(region.contig, region.start_bp + static_cast<std::int64_t>(first) * geometry.bin_bp,
-                                column, geometry.bin_bp);
+            writers[i]->add(region.contig, region.start_bp + static_cast<std::int64_t>(first) * source.bin_bp, column,
+                            source.bin_bp);
         }
     }
     for (const auto& writer : writers) {
         writer->finish();
+    }
+}
+
+void write_bigwigs(const std::string& folder, const std::string& path, const data::WindowGeometry& geometry,
+                   const genomics::ContigTable& contigs) {
+    const data::TrackPredictionReader reader(path);
+    const std::vector<std::size_t> order = bigwig_order(reader.regions(), contigs);
+    const std::vector<std::string> names = bigwig_names(reader.tracks().ids);
+    fs::create_directories(folder);
+    // Each group reads the predictions anew; the other half of the files is left to everything else.
+    const std::size_t group = std::max<std::size_t>(raise_file_limit() / 2, 1);
+    for (std::size_t first = 0; first < names.size(); first += group) {
+        std::vector<std::string> paths;
+        for (std::size_t track = first; track < std::min(names.size(), first + group); ++track) {
+            paths.push_back((fs::path(folder) / names[track]).string());
+        }
+        write_bigwig_group({reader, order, contigs, geometry.bin_bp}, paths, first);
     }
 }
 

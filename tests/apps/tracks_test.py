@@ -214,6 +214,39 @@ class Tracks(unittest.TestCase):
             expected = np.repeat(preds[:, :, track].reshape(-1), BIN)[:tiny_dataset.GENOME_BP]
             np.testing.assert_array_equal(values, expected)
 
+    def test_more_bigwigs_than_files_may_be_open(self):
+        import resource
+
+        # 40 tracks, of the same three files, where 48 files may be open: two groups of 24 and 16.
+        table, config_path, run = self.path("many.txt"), self.path("many.json"), self.path("many_run")
+        with open(self.path("targets.txt")) as source, open(table, "w") as out:
+            lines = source.read().splitlines()
+            out.write(lines[0] + "\n")
+            for row in range(40):
+                fields = lines[1 + row % 3].split("\t")
+                fields[0], fields[1], fields[7] = str(row), f"track{row}", str(row)
+                out.write("\t".join(fields) + "\n")
+        with open(self.config) as file:
+            config = json.load(file)
+        config["data"]["targets"] = [config["data"]["targets"][1] | {"table": table}]
+        config["model"].pop("heads")
+        config["model"]["head_tiny"]["units"] = 40
+        with open(config_path, "w") as out:
+            json.dump(config, out)
+        flagen("train", config_path, "--out", run, "--max-steps", 10)
+        out = self.path("many/predict.h5")
+        result = subprocess.run([FLAGEN, "predict", run, "--out", out, "--chrom", "all", "--bigwig"], capture_output=True,
+                                text=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48)))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        with h5py.File(out) as file:
+            preds = file["preds"][:]
+        self.assertEqual(len(os.listdir(self.path("many/bigwig"))), 40)
+        for track in (0, 23, 24, 39):
+            with pyBigWig.open(self.path(f"many/bigwig/track{track}.bw")) as file:
+                values = np.array(file.values("chr", 0, tiny_dataset.GENOME_BP), dtype=np.float32)
+            expected = np.repeat(preds[:, :, track].reshape(-1), BIN)[:tiny_dataset.GENOME_BP]
+            np.testing.assert_array_equal(values, expected)
+
     def test_killed_prediction_goes_on_with_the_same_bytes(self):
         arguments = ["predict", self.run_folder, "--chrom", "all", "--rc", "--shifts", "0,1,2,3"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "0"}
