@@ -88,6 +88,7 @@ int run_data(const std::vector<std::string>& arguments) {
         ("f16", po::bool_switch(&options.half), "store f16 in place of f32")
         ("lists-only", po::bool_switch(&options.lists_only), "no tracks.h5: training bins the tracks as it goes")
         ("threads", po::value(&threads), "threads that bin and compress (default: all cores)")
+        ("overwrite", po::bool_switch(&options.overwrite), "discard a build of other inputs that the folder holds")
         ("dry-run", po::bool_switch(&options.dry_run), "check all inputs and count, write nothing");
     if (!line.parse(arguments)) {
         return kExitOk;

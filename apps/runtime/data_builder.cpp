@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "apps/exit_code.h"
 #include "apps/runtime/file_limit.h"
+#include "apps/runtime/folder_lock.h"
 #include "apps/runtime/progress.h"
 #include "apps/runtime/stop_signal.h"
 #include "flagen/atomic_file.h"
@@ -116,31 +118,50 @@ void warn_of_missing_contigs(const data::BigWigTrackSource& source, const data::
     }
 }
 
-/// Whether the folder holds a finished cache of these inputs; one of others is refused.
-bool is_up_to_date(const DataBuildOptions& options, const data::TrackCacheInputs& inputs,
+/// How the inputs of the cache in the folder, finished or not, differ from these.
+std::vector<std::string> differences(const DataBuildOptions& options, const data::TrackCacheInputs& inputs,
+                                     const data::WindowList& windows) {
+    const std::string path = (fs::path(options.out) / "manifest.json").string();
+    if (!fs::exists(path)) {
+        return {"it has no manifest.json that says what it was made from"};
+    }
+    try {
+        const auto manifest = data::TrackManifest::read(path);
+        auto reasons = data::stale_reasons(manifest, inputs, &windows);
+        const std::string dtype = options.half ? "f16" : "f32";
+        if (manifest.dtype != dtype) {
+            reasons.push_back(detail::concatenate("dtype was ", manifest.dtype, ", is ", dtype));
+        }
+        return reasons;
+    } catch (const UserError& error) {
+        return {error.what()};
+    }
+}
+
+/// Refuses a cache of other inputs, or discards it if so told. Whether a finished one of these is left.
+bool settle_folder(const DataBuildOptions& options, const data::TrackCacheInputs& inputs,
                    const data::WindowList& windows) {
-    if (!data::has_track_cache(options.out)) {
+    const bool finished = data::has_track_cache(options.out);
+    if (!finished && !data::has_unfinished_track_cache(options.out)) {
         return false;
     }
-    const auto manifest = data::TrackManifest::read((fs::path(options.out) / "manifest.json").string());
-    auto reasons = data::stale_reasons(manifest, inputs, &windows);
-    if (manifest.dtype != (options.half ? "f16" : "f32")) {
-        reasons.push_back("dtype was " + manifest.dtype);
-    }
+    const std::vector<std::string> reasons = differences(options, inputs, windows);
     if (reasons.empty()) {
-        return true;
+        return finished;
     }
-    std::string text = "folder holds a track cache of other inputs: " + options.out;
+    std::string text = detail::concatenate("folder holds ", finished ? "a track cache" : "an unfinished track cache",
+                                           " of other inputs: ", options.out);
     for (const std::string& reason : reasons) {
         text.append("\n  ").append(reason);
     }
-    throw UserError(UserFault::kConfig, text + "\n  choose another --out, or remove the folder");
+    FLAGEN_USER_CHECK(UserFault::kConfig, options.overwrite, text,
+                      "\n  choose another --out, or discard what the folder holds with --overwrite");
+    std::fprintf(stderr, "flagen: discarded: %s\n", text.c_str());
+    data::remove_track_cache(options.out);
+    return false;
 }
 
 void write_lists(const DataBuildOptions& options, const DataInputs& inputs, const data::PlannedWindowList& plan) {
-    std::error_code error;
-    fs::create_directories(options.out, error);
-    FLAGEN_USER_CHECK(UserFault::kConfig, !error, "cannot make the folder: ", options.out, ": ", error.message());
     const fs::path folder(options.out);
     write_file_atomically((folder / "sequences.bed").string(), data::bed_text(plan.list.windows));
     write_file_atomically((folder / "contigs.bed").string(), data::bed_text(plan.contigs));
@@ -155,6 +176,7 @@ int build_cache(const DataBuildOptions& options, const data::TrackCacheInputs& i
     const data::TrackManifest manifest = data::make_track_manifest(inputs, windows, options.num_threads);
     data::TrackCacheOptions build;
     build.num_threads = options.num_threads;
+    build.discard_other = options.overwrite;
     Progress progress("data", "windows", static_cast<std::int64_t>(windows.windows.size()));
     build.progress = [&](std::int64_t done, std::int64_t total) {
         progress.set_total(total);
@@ -193,17 +215,25 @@ int build_data(const DataBuildOptions& options) {
     reading.aliases = inputs.aliases;
     const data::BigWigTrackSource source(inputs.table, inputs.transform, inputs.contigs, reading);
     warn_of_missing_contigs(source, plan);
+    for (const std::string& column : inputs.table.ignored_columns) {
+        std::printf("column without effect here: %s (%s)\n", column.c_str(), options.targets.c_str());
+    }
     if (options.dry_run) {
         return kExitOk;
     }
     const data::TrackCacheInputs cache{inputs.contigs,   inputs.table,     options.transform,
                                        options.geometry, inputs.blacklist, options.half};
-    const bool up_to_date = is_up_to_date(options, cache, plan.list);
+    std::error_code error;
+    fs::create_directories(options.out, error);
+    FLAGEN_USER_CHECK(UserFault::kConfig, !error, "cannot make the folder: ", options.out, ": ", error.message());
+    const FolderLock lock(options.out);
+    const bool up_to_date = settle_folder(options, cache, plan.list);
     write_lists(options, inputs, plan);
     if (options.lists_only) {
         return kExitOk;
     }
     if (up_to_date) {
+        data::remove_unfinished_track_cache(options.out);  // of a build that was killed right after its end
         std::printf("%s is up to date\n", options.out.c_str());
         return kExitOk;
     }

@@ -25,6 +25,7 @@ struct DataBuildOptions {
     int num_threads = 1;
     bool half = false;       ///< Store f16.
     bool lists_only = false; ///< No tracks.h5: tracks are binned as they are read.
+    bool overwrite = false;  ///< Discard a build of other inputs that the folder holds.
     bool dry_run = false;    ///< Check and count, write nothing.
 };
 
@@ -32,10 +33,12 @@ struct DataBuildOptions {
 /// lists_only, tracks.h5 with manifest.json. Tells on stdout what it found.
 ///
 /// Returns an ExitCode: kExitRequeue if a signal stopped the build, which goes on when it is run
-/// again. A finished folder of the same inputs is left as it is.
+/// again. A finished folder of the same inputs is left as it is. No other build runs in the folder
+/// while this one looks at it and writes.
 ///
-/// @throws UserError as the readers do; (kConfig) if the folder holds a cache of other inputs:
-///         the message lists what changed.
+/// @throws UserError as the readers do; (kConfig) if another build runs there, or if the folder
+///         holds a cache of other inputs, finished or not: the message lists what changed, and
+///         nothing was written.
 int build_data(const DataBuildOptions& options);
 
 }  // namespace flagen::apps

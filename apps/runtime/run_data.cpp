@@ -83,6 +83,9 @@ TrackData load_tracks(const TrackTargetsConfig& config, const data::WindowGeomet
                           " (take it out of data.circular)");
     }
     data::TrackTable table = data::TrackTable::load(config.table, {config.folder});
+    for (const std::string& column : table.ignored_columns) {
+        warnings.push_back(detail::concatenate("column without effect here: ", column, " (", config.table, ")"));
+    }
     data::TrackTransform transform = data::TrackTransform::make(config.transform, table);
     data::WindowList listed;
     std::shared_ptr<const data::TrackSource> source;

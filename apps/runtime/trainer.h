@@ -23,7 +23,8 @@ struct TrainOptions {
 ///
 ///     config.json    the configuration with all defaults
 ///     run.json       versions, host, command line, checksums of the inputs
-///     metrics.jsonl  loss, learning rate, validation scores by step; the same bytes in every run
+///     metrics.jsonl  loss, learning rate, validation scores by step and head, and the mean of the
+///                    heads' scores, by which the best step is chosen; the same bytes in every run
 ///     log.txt        what was printed, with times
 ///     genes_dropped.tsv
 ///     checkpoints/   step-..., latest, best (models/checkpoint_folder.h)

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "flagen/error.h"
@@ -17,6 +19,7 @@ namespace {
 
 constexpr const char* kMagic = "flagen chunk journal 1\n";
 constexpr std::uint64_t kMaxChunkBytes = std::uint64_t{1} << 32;
+constexpr std::size_t kDigestLength = 64;  // SHA-256 in hexadecimal
 constexpr std::size_t kScanBytes = std::size_t{1} << 20;
 
 std::uint32_t crc_of(std::uint32_t crc, const void* data, std::size_t num_bytes) {
@@ -37,7 +40,8 @@ std::vector<std::uint64_t> record_head(std::int64_t row,
 }  // namespace
 
 ChunkJournal::ChunkJournal(std::string path, const std::string& inputs_digest,
-                           std::int64_t num_rows, std::int64_t chunks_per_row)
+                           std::int64_t num_rows, std::int64_t chunks_per_row,
+                           OtherInputs policy)
     : path_(std::move(path)),
       descriptor_(::open(path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666)),
       chunks_per_row_(static_cast<std::size_t>(chunks_per_row)),
@@ -49,7 +53,8 @@ ChunkJournal::ChunkJournal(std::string path, const std::string& inputs_digest,
         FLAGEN_USER_CHECK(UserFault::kConfig,
                           ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK,
                           "another process is writing there: ", path_);
-        scan(kMagic + inputs_digest + "\n");
+        FLAGEN_CHECK_EQ(inputs_digest.size(), kDigestLength, path_);
+        scan(kMagic + inputs_digest + "\n", policy);
     } catch (...) {
         ::close(descriptor_);
         throw;
@@ -70,11 +75,19 @@ void ChunkJournal::start(const std::string& head) {
     end_bytes_ = static_cast<std::int64_t>(head.size());
 }
 
-void ChunkJournal::scan(const std::string& head) {
+bool ChunkJournal::holds_rows(const std::string& path) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(path, error);
+    return !error && size > std::strlen(kMagic) + kDigestLength + 1;
+}
+
+void ChunkJournal::scan(const std::string& head, OtherInputs policy) {
     std::string found(head.size(), '\0');
     const std::int64_t file_bytes = ::lseek(descriptor_, 0, SEEK_END);
     if (!read(found.data(), found.size(), 0) || found != head) {
         discarded_other_ = file_bytes > static_cast<std::int64_t>(head.size());
+        FLAGEN_USER_CHECK(UserFault::kConfig, policy == OtherInputs::kDiscard || !discarded_other_,
+                          "file holds finished rows of other inputs: ", path_);
         start(head);
         return;
     }

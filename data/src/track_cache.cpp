@@ -22,6 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kBytesPerSync = std::int64_t{1} << 28;
+constexpr const char* kPart = ".part";              // finished windows of an unfinished build
+constexpr const char* kAssembling = ".assembling";  // the HDF5 file that they are copied to
 
 /// A window whose targets are ready to be written.
 struct EncodedWindow {
@@ -115,7 +117,7 @@ void write_tracks(Hdf5File& file, const TrackTable& table) {
 /// Copies the finished part into an HDF5 file, windows in their order, and publishes it.
 void assemble(const std::string& path, const ChunkJournal& part, const TrackManifest& manifest,
               const WindowList& list, const TrackTable& table) {
-    const std::string unfinished = path + ".assembling";
+    const std::string unfinished = path + kAssembling;
     fs::remove(unfinished);  // of a build that was killed here; the part's lock keeps others away
     Hdf5File file = Hdf5File::create(unfinished);
     write_rows_of_windows(file, list);
@@ -190,8 +192,9 @@ TrackCacheResult build_track_cache(const std::string& folder, const TrackManifes
     FLAGEN_CHECK_EQ(manifest.num_windows, num_windows, "windows of the manifest");
     const std::string manifest_text = manifest.to_json_text();
     const std::string path = cache_file(folder);
-    ChunkJournal part(path + ".part", sha256_of(manifest_text), num_windows,
-                        chunks_per_window(table.num_tracks()));
+    ChunkJournal part(path + kPart, manifest.inputs_digest(), num_windows,
+                      chunks_per_window(table.num_tracks()),
+                      options.discard_other ? OtherInputs::kDiscard : OtherInputs::kRefuse);
     TrackCacheResult result;
     result.num_resumed = part.num_done();
     // The manifest goes first: a finished tracks.h5 always has its own beside it.
@@ -210,5 +213,20 @@ TrackCacheResult build_track_cache(const std::string& folder, const TrackManifes
 }
 
 bool has_track_cache(const std::string& folder) { return fs::exists(cache_file(folder)); }
+
+bool has_unfinished_track_cache(const std::string& folder) {
+    return ChunkJournal::holds_rows(cache_file(folder) + kPart);
+}
+
+void remove_unfinished_track_cache(const std::string& folder) {
+    fs::remove(cache_file(folder) + kAssembling);
+    fs::remove(cache_file(folder) + kPart);
+}
+
+void remove_track_cache(const std::string& folder) {
+    fs::remove(cache_file(folder));
+    remove_unfinished_track_cache(folder);
+    fs::remove(manifest_file(folder));
+}
 
 }  // namespace flagen::data

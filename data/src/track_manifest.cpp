@@ -135,6 +135,16 @@ std::string TrackManifest::to_json_text() const {
     return json.dump(1) + "\n";
 }
 
+std::string TrackManifest::inputs_digest() const {
+    std::string text = detail::concatenate(
+        kSchemaVersion, '\n', contigs_sha256, '\n', targets_sha256, '\n', windows_sha256, '\n', blacklist_sha256,
+        '\n', transform, ' ', dtype, ' ', geometry.output_bp(), ' ', geometry.bin_bp, ' ', num_windows);
+    for (const FileIdentity& file : files) {
+        text.append("\n").append(file.sha256);
+    }
+    return sha256_of(text);
+}
+
 TrackManifest TrackManifest::read(const std::string& path) {
     JsonObject json = JsonObject::read_file(path, UserFault::kInputFile);
     const std::int64_t version = json.require_int("schema_version");

@@ -152,7 +152,7 @@ TrackPredictionWriter::TrackPredictionWriter(const std::string& path, const std:
     state_->part.emplace(path + ".part",
                          digest_of(run_digest, state_->regions, state_->tracks, num_bins, summed),
                          static_cast<std::int64_t>(state_->regions.size()),
-                         chunks_per_window(state_->num_tracks()));
+                         chunks_per_window(state_->num_tracks()), OtherInputs::kDiscard);
     // Rows that nothing is predicted for are done at once.
     const std::vector<float> nothing(
         static_cast<std::size_t>(state_->stored_bins() * state_->num_tracks()),

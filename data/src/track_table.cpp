@@ -36,6 +36,20 @@ struct Columns {
           group(rows.column("group")) {}
     std::int64_t identifier, file, sum_stat, clip, clip_soft, scale, strand_pair, description,
         group;
+
+    /// Names of the columns that are none of these; the first is the index, whatever its name.
+    [[nodiscard]] std::vector<std::string> others(const TabSeparatedRows& rows) const {
+        std::vector<std::string> names;
+        for (std::size_t i = 1; i < rows.header().size(); ++i) {
+            const auto place = static_cast<std::int64_t>(i);
+            const auto known = {identifier, file,        sum_stat,    clip, clip_soft,
+                                scale,      strand_pair, description, group};
+            if (std::find(known.begin(), known.end(), place) == known.end()) {
+                names.emplace_back(rows.header()[i]);
+            }
+        }
+        return names;
+    }
 };
 
 std::string checked_text(const TabSeparatedRows& rows, std::int64_t column, const char* name) {
@@ -188,6 +202,7 @@ TrackTable TrackTable::load(const std::string& path, const TrackTableOptions& op
     const std::string base_folder =
         options.base_folder.empty() ? fs::path(path).parent_path().string() : options.base_folder;
     TrackTable table;
+    table.ignored_columns = columns.others(rows);
     std::vector<std::int64_t> lines;
     std::unordered_map<std::int64_t, std::int64_t> line_of_index;
     while (rows.next()) {

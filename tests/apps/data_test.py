@@ -168,6 +168,71 @@ class DataCommand(unittest.TestCase):
         result = flagen(*self.base, "--stride", 700, "--f16", "-o", self.whole, expect=2)
         self.assertIn("dtype was f32", result.stderr)
 
+    def stopped_build(self, out):
+        """Leaves an unfinished build in `out`; returns the arguments of `flagen data` without the transform."""
+        folder = tempfile.mkdtemp(dir=self.folder)
+        write_inputs(folder, num_tracks=40, seed=9)
+        base = ["data", "-f", os.path.join(folder, "genome.fa"), "-t", os.path.join(folder, "targets.txt"), "-l", LENGTH,
+                "-c", CROP, "-w", BIN, "--stride", "60", "--threads", "1", "-o", out, "--transform"]
+        process = subprocess.Popen([FLAGEN, *map(str, base), "new"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        part = os.path.join(out, "tracks.h5.part")
+        while not (os.path.exists(part) and os.path.getsize(part) > 10_000):
+            self.assertIsNone(process.poll())
+            time.sleep(0.001)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(), 85)
+        return base
+
+    def test_an_unfinished_build_of_other_inputs_is_not_thrown_away(self):
+        out = self.path("unfinished")
+        base = self.stopped_build(out)
+        before = {name: digest(os.path.join(out, name)) for name in os.listdir(out)}
+        self.assertIn("tracks.h5.part", before)
+        message = flagen(*base, "none", "--stride-test", "100", expect=2).stderr
+        for words in ("an unfinished track cache of other inputs", "transform was new, is none", "--overwrite"):
+            self.assertIn(words, message)
+        self.assertEqual({name: digest(os.path.join(out, name)) for name in os.listdir(out)}, before)
+        flagen(*base, "none", "--lists-only", expect=2)
+        resumed = flagen(*base, "new").stdout
+        self.assertIn("windows were done by an earlier build", resumed)
+
+    def test_overwrite_discards_builds_of_other_inputs(self):
+        out, whole = self.path("overwritten"), self.path("overwritten_whole")
+        base = self.stopped_build(out)
+        told = flagen(*base, "none", "--overwrite")
+        self.assertIn("discarded", told.stderr)
+        self.assertIn("transform was new, is none", told.stderr)
+        self.assertNotIn("earlier build", told.stdout)
+        base[base.index(out)] = whole
+        flagen(*base, "none")
+        self.assertEqual(digest(os.path.join(out, "tracks.h5")), digest(os.path.join(whole, "tracks.h5")))
+        self.assertIn("up to date", flagen(*base, "none", "--overwrite").stdout)  # of the same inputs: left as it is
+        self.assertIn("discarded", flagen(*base, "new", "--overwrite").stderr)
+        with h5py.File(os.path.join(whole, "tracks.h5")) as file:
+            self.assertEqual(file.attrs["transform"], b"new")
+
+    def test_one_build_at_a_time(self):
+        import fcntl
+
+        out = self.path("locked")
+        os.makedirs(out)
+        descriptor = os.open(out, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        self.assertIn("another process is writing there", flagen(*self.base, "-o", out, expect=2).stderr)
+        self.assertEqual(os.listdir(out), [])
+        os.close(descriptor)
+        flagen(*self.base, "-o", out, "--lists-only")
+
+    def test_columns_without_effect_are_named(self):
+        table = self.path("more_columns.txt")
+        with open(self.path("targets.txt")) as source, open(table, "w") as out:
+            for number, line in enumerate(source):
+                out.write(line.rstrip("\n") + ("\tgenome\tclip_sfot" if number == 0 else "\t0\t1") + "\n")
+        arguments = [a if a != self.path("targets.txt") else table for a in self.base]
+        told = flagen(*arguments, "-o", self.path("columns"), "--dry-run").stdout
+        for name in ("genome", "clip_sfot"):
+            self.assertEqual(told.count("column without effect here: " + name), 1)
+
     def test_dry_run_and_lists_only(self):
         nothing = self.path("nothing")
         result = flagen(*self.base, "-o", nothing, "--dry-run")

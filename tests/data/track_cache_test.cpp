@@ -318,13 +318,33 @@ TEST_F(TrackCacheTest, TwoBuildersOfOneFolderAreRefused) {
     first.join();
 }
 
-TEST_F(TrackCacheTest, APartOfOtherInputsIsThrownAway) {
+TEST_F(TrackCacheTest, APartOfOtherInputsIsRefusedOrDiscarded) {
     const MadeUpSource source(num_tracks_);
     const std::string where = folder("other");
     build(where, source, 1, 5);
+    EXPECT_TRUE(has_unfinished_track_cache(where));
+    const auto bytes = fs::file_size(where + "/tracks.h5.part");
     temp_.write("f7.bw", "other content");
-    EXPECT_EQ(build(where, source).num_resumed, 0);
+    FLAGEN_EXPECT_USER_ERROR(build(where, source), kConfig, "other inputs", "tracks.h5.part");
+    EXPECT_EQ(fs::file_size(where + "/tracks.h5.part"), bytes);
+    TrackCacheOptions options;
+    options.discard_other = true;
+    const auto manifest = make_track_manifest(inputs(), windows_, 1);
+    const auto result = build_track_cache(where, manifest, windows_, table_, source, options);
+    EXPECT_TRUE(result.complete);
+    EXPECT_EQ(result.num_resumed, 0);
     EXPECT_NO_THROW(TrackCacheSource(where, inputs()));
+    EXPECT_FALSE(has_unfinished_track_cache(where));
+    remove_track_cache(where);
+    EXPECT_TRUE(fs::is_empty(where));
+}
+
+TEST_F(TrackCacheTest, APartGoesOnWhereABigWigHasTheSameContentAtAnotherTime) {
+    const MadeUpSource source(num_tracks_);
+    const std::string where = folder("touched");
+    build(where, source, 1, 5);
+    fs::last_write_time(table_.tracks[7].file, fs::file_time_type::clock::now() + std::chrono::hours(1));
+    EXPECT_EQ(build(where, source).num_resumed, 5);
 }
 
 TEST_F(TrackCacheTest, StaleCachesAreRefusedWithWhatChanged) {

@@ -18,6 +18,7 @@ struct TrackCacheOptions {
     int deflate_level = 1;  ///< 0 to 9. Levels above 1 cost much and save little here.
     /// Called after every window with those done and all; false stops the build, to be resumed.
     std::function<bool(std::int64_t, std::int64_t)> progress = {};
+    bool discard_other = false;  ///< Start anew where an unfinished build of other inputs is.
 };
 
 /// What a call of build_track_cache() did.
@@ -37,15 +38,15 @@ struct TrackCacheResult {
 ///
 /// Any h5py opens the file. It appears under its name only when it is whole. Until then finished
 /// windows are kept in tracks.h5.part; a build that was killed or stopped goes on from there and
-/// ends with the same bytes, if its inputs are still the same (if not, it starts anew). The part
+/// ends with the same bytes. A part of other inputs is refused, or discarded if so told. The part
 /// needs as much space as the file. With equal inputs the file has equal bytes, whatever the
 /// number of threads.
 ///
 /// f16 rounds to nearest; values are within its range by the transform (`none` does not clamp:
 /// there a larger value becomes infinite, which is refused).
 ///
-/// @throws UserError (kInputFile) as TrackSource::read(), (kConfig) if the folder cannot be written
-///         or another process builds there; Error if a write fails, for example on a full disk: run
+/// @throws UserError (kInputFile) as TrackSource::read(), (kConfig) if the folder cannot be written,
+///         another process builds there, or it holds a part of other inputs; Error if a write fails, for example on a full disk: run
 ///         it again, then.
 TrackCacheResult build_track_cache(const std::string& folder, const TrackManifest& manifest,
                                    const WindowList& windows, const TrackTable& table,
@@ -53,6 +54,12 @@ TrackCacheResult build_track_cache(const std::string& folder, const TrackManifes
 
 /// Whether `folder` holds a finished tracks.h5.
 [[nodiscard]] bool has_track_cache(const std::string& folder);
+/// Whether `folder` holds windows of a build that did not finish.
+[[nodiscard]] bool has_unfinished_track_cache(const std::string& folder);
+/// Removes what an unfinished build left in `folder`.
+void remove_unfinished_track_cache(const std::string& folder);
+/// Removes tracks.h5, its manifest and what an unfinished build left.
+void remove_track_cache(const std::string& folder);
 
 /// Targets out of a cache. Serves exactly the windows that it holds.
 class TrackCacheSource final : public TrackSource {

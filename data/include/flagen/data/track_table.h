@@ -49,6 +49,7 @@ struct TrackTable {
     /// [T] Row of the track of the other strand, or the own row: strand_pair with indexes replaced
     /// by rows. What a reverse complement permutes the tracks by.
     std::vector<std::int64_t> strand_pair_rows;
+    std::vector<std::string> ignored_columns;  ///< Of the file: those that have no effect here.
 
     /// @throws UserError (kInputFile) naming the fault, the value, the file and the line: a missing
     ///         column, a wrong number of fields, a value that does not parse or is out of range, an
