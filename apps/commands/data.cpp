@@ -6,12 +6,16 @@
 #include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "apps/command.h"
 #include "apps/exit_code.h"
 #include "apps/options/command_line.h"
+#include "apps/options/run_config.h"
 #include "apps/runtime/data_builder.h"
+#include "apps/runtime/run_data.h"
+#include "apps/runtime/section_choice.h"
 #include "flagen/error.h"
 
 namespace flagen::apps {
@@ -51,28 +55,55 @@ void check_layout(const CommandLine& line, const DataBuildOptions& options) {
                       "--unmap-share must lie in [0, 1], found ", options.layout.drop_at_unmappable);
 }
 
+// Options whose values a configuration gives.
+constexpr const char* kOfConfiguration[] = {"fasta", "targets",   "track-folder", "length", "bin",   "crop",     "transform",
+                                            "alias", "valid-chr", "test-chr",     "folds",  "break", "blacklist"};
+
+// Takes genome, tracks, windows and splits of one data section, and the model's geometry.
+void take_configuration(const CommandLine& line, const std::string& path, const std::string& head,
+                        DataBuildOptions& options) {
+    for (const char* name : kOfConfiguration) {
+        FLAGEN_USER_CHECK(UserFault::kConfig, !line.given(name), "--", name, " comes from the configuration, ", path);
+    }
+    const RunConfig config = RunConfig::load(path);
+    const DataConfig& section = config.data[choose_section(config, head, SectionUse::kTracks)];
+    options.fasta = section.genome.fasta;
+    options.alias = section.genome.alias;
+    options.targets = section.tracks->table;
+    options.track_folder = section.tracks->folder;
+    options.transform = section.tracks->transform;
+    options.blacklist = section.tracks->blacklist;
+    options.geometry = window_geometry(config.model);
+    options.layout.splits = section.splits;
+}
+
 }  // namespace
 
 int run_data(const std::vector<std::string>& arguments) {
     DataBuildOptions options;
     std::vector<std::string> valid;
     std::vector<std::string> test;
+    std::vector<std::string> positional;
+    std::string head;
     std::int64_t threads = 0;
     data::WindowGeometry& geometry = options.geometry;
     data::WindowListOptions& layout = options.layout;
-    CommandLine line("data --fasta F --targets T --transform new|old|none --out DIR [options]",
+    CommandLine line("data CONFIG [--head NAME] --out DIR | --fasta F --targets T --transform new|old|none --out DIR [options]",
                      "Lays windows over a genome, bins the measured tracks in them and keeps both in DIR:\n"
                      "sequences.bed (output intervals), statistics.json, contigs.bed, targets.txt, and tracks.h5\n"
-                     "with manifest.json. A build that was stopped or killed goes on when it is run again.");
+                     "with manifest.json. A build that was stopped or killed goes on when it is run again. CONFIG, as of\n"
+                     "`flagen train`, gives genome, tracks, geometry and splits.");
+    line.add_positional("config", &positional, 1);
     line.options().add_options()
-        ("fasta,f", po::value(&options.fasta)->required(), "genome, plain or bgzip FASTA")
-        ("targets,t", po::value(&options.targets)->required(), "table of tracks, Borzoi's targets.txt")
+        ("head", po::value(&head), "data section of CONFIG, where it has several with tracks")
+        ("fasta,f", po::value(&options.fasta), "genome, plain or bgzip FASTA")
+        ("targets,t", po::value(&options.targets), "table of tracks, Borzoi's targets.txt")
         ("track-folder", po::value(&options.track_folder), "folder of relative files in the table (default: the table's)")
         ("out,o", po::value(&options.out)->required(), "folder to make")
         ("length,l", po::value(&geometry.seq_length_bp)->default_value(geometry.seq_length_bp), "input of the model in bp")
         ("bin,w", po::value(&geometry.bin_bp)->default_value(geometry.bin_bp), "bin in bp")
         ("crop,c", po::value(&geometry.crop_bp)->default_value(geometry.crop_bp), "bp at each end of the input without output")
-        ("transform", po::value(&options.transform)->required(), "of the targets: new (baskerville), old (Borzoi's paper), none")
+        ("transform", po::value(&options.transform), "of the targets: new (baskerville), old (Borzoi's paper), none")
         ("stride", po::value(&layout.stride_bp), "bp between windows of training and folds (default: the output)")
         ("stride-test", po::value(&layout.eval_stride_bp), "the same of valid and test (default: the output)")
         ("valid-chr", po::value(&valid)->composing(), "contigs of the validation, as XI or XI,X; may repeat")
@@ -102,6 +133,15 @@ int run_data(const std::vector<std::string>& arguments) {
     layout.splits.valid_contigs = split_at_commas(valid);
     layout.splits.test_contigs = split_at_commas(test);
     check_layout(line, options);
+    if (!positional.empty()) {
+        take_configuration(line, positional.front(), head, options);
+    }
+    for (const auto& [name, value] : {std::pair{"fasta", &options.fasta},
+                                      {"targets", &options.targets},
+                                      {"transform", &options.transform}}) {
+        FLAGEN_USER_CHECK(UserFault::kConfig, !value->empty(), "the option '--", name,
+                          "' is required but missing, and no configuration gives it");
+    }
     return build_data(options);
 }
 

@@ -27,7 +27,9 @@ class CommandLine {
     [[nodiscard]] bool parse(const std::vector<std::string>& arguments);
 
     /// Whether the user gave the option.
-    [[nodiscard]] bool given(const std::string& name) const { return values_.count(name) > 0; }
+    [[nodiscard]] bool given(const std::string& name) const {
+        return values_.count(name) > 0 && !values_[name].defaulted();
+    }
 
   private:
     [[nodiscard]] std::string help() const;

@@ -131,8 +131,10 @@ void find_predictions(const ReportOptions& options, Material& material) {
         }
     }
     if (material.tracks.empty() && has_tracks(material)) {
-        material.tracks.push_back({std::nullopt, detail::concatenate("No tracks.h5 in the run folder: no track is drawn along a locus",
-                                                                     how("tracks.h5 --locus REGION"))});
+        const bool several = material.config.value->data.size() > 1;
+        const std::string command = how(several ? "tracks_HEAD.h5 --head HEAD --locus REGION" : "tracks.h5 --locus REGION");
+        material.tracks.push_back({std::nullopt, "No file of track predictions in the run folder: no track is drawn along a "
+                                                 "locus" + command});
     }
 }
 

@@ -31,7 +31,8 @@ Table table_of(const std::vector<TrackResult>& results) {
     }
     for (std::size_t i = 0; i < results.size(); ++i) {
         const TrackResult& row = results[i];
-        if (i > 0 && (row.head != results[i - 1].head || row.split != results[i - 1].split || row.predictor != results[i - 1].predictor)) {
+        if (i > 0 && (row.head != results[i - 1].head || row.split != results[i - 1].split ||
+                      row.predictor != results[i - 1].predictor)) {
             table.rules.push_back(i);
         }
         const bool model = row.predictor == "model";
@@ -59,7 +60,8 @@ void tracks_section(HtmlPage& page, const EvaluationFile& evaluation) {
     std::vector<Figure> figures;
     for (const TrackResult& result : evaluation.tracks) {
         if (result.predictor == "model" && result.scale == kDrawnScale && !result.per_track.empty()) {
-            const std::string name = several_heads(evaluation.tracks) ? result.head + ", " + result.split : result.split;
+            const bool several = several_heads(evaluation.tracks);
+            const std::string name = several ? result.head + ", " + result.split : result.split;
             figures.push_back(correlations_figure({"track", "bins", {{name, result.per_track}}}));
         }
     }

@@ -122,20 +122,18 @@ void warn_of_missing_contigs(const data::BigWigTrackSource& source, const data::
 std::vector<std::string> differences(const DataBuildOptions& options, const data::TrackCacheInputs& inputs,
                                      const data::WindowList& windows) {
     const std::string path = (fs::path(options.out) / "manifest.json").string();
-    if (!fs::exists(path)) {
-        return {"it has no manifest.json that says what it was made from"};
-    }
+    data::TrackManifest manifest;
     try {
-        const auto manifest = data::TrackManifest::read(path);
-        auto reasons = data::stale_reasons(manifest, inputs, &windows);
-        const std::string dtype = options.half ? "f16" : "f32";
-        if (manifest.dtype != dtype) {
-            reasons.push_back(detail::concatenate("dtype was ", manifest.dtype, ", is ", dtype));
-        }
-        return reasons;
-    } catch (const UserError& error) {
+        manifest = data::TrackManifest::read(path);
+    } catch (const UserError& error) {  // absent or damaged: nobody knows what the cache was made from
         return {error.what()};
     }
+    auto reasons = data::stale_reasons(manifest, inputs, &windows);
+    const std::string dtype = options.half ? "f16" : "f32";
+    if (manifest.dtype != dtype) {
+        reasons.push_back(detail::concatenate("dtype was ", manifest.dtype, ", is ", dtype));
+    }
+    return reasons;
 }
 
 /// Refuses a cache of other inputs, or discards it if so told. Whether a finished one of these is left.

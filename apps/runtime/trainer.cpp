@@ -142,7 +142,8 @@ void Trainer::prepare_data() {
 void Trainer::prepare_model() {
     torch::manual_seed(config_.train.seed);
     const auto with_genes = config_.genes_section();
-    model_ = models::ExpressionModel(config_.model, with_genes ? sections_[*with_genes].data().targets.num_samples() : 0);
+    const std::int64_t num_samples = with_genes ? sections_[*with_genes].data().targets.num_samples() : 0;
+    model_ = models::ExpressionModel(config_.model, num_samples);
     for (TrainingSection& section : sections_) {
         section.prepare(model_);
     }

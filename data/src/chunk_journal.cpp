@@ -87,7 +87,8 @@ void ChunkJournal::scan(const std::string& head, OtherInputs policy) {
     if (!read(found.data(), found.size(), 0) || found != head) {
         discarded_other_ = file_bytes > static_cast<std::int64_t>(head.size());
         FLAGEN_USER_CHECK(UserFault::kConfig, policy == OtherInputs::kDiscard || !discarded_other_,
-                          "file holds finished rows of other inputs: ", path_);
+                          "file holds finished rows of other inputs: ", path_,
+                          " (remove it to start anew)");
         start(head);
         return;
     }

@@ -137,8 +137,9 @@ std::string TrackManifest::to_json_text() const {
 
 std::string TrackManifest::inputs_digest() const {
     std::string text = detail::concatenate(
-        kSchemaVersion, '\n', contigs_sha256, '\n', targets_sha256, '\n', windows_sha256, '\n', blacklist_sha256,
-        '\n', transform, ' ', dtype, ' ', geometry.output_bp(), ' ', geometry.bin_bp, ' ', num_windows);
+        kSchemaVersion, '\n', contigs_sha256, '\n', targets_sha256, '\n', windows_sha256, '\n',
+        blacklist_sha256, '\n', transform, ' ', dtype, ' ', geometry.output_bp(), ' ',
+        geometry.bin_bp, ' ', num_windows);
     for (const FileIdentity& file : files) {
         text.append("\n").append(file.sha256);
     }

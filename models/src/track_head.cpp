@@ -24,7 +24,8 @@ TrackHeadConfig TrackHeadConfig::from_json(const std::string& name, JsonObject& 
         return std::isalnum(c) != 0 || c == '_' || c == '-';
     });
     if (name.empty() || !plain) {
-        json.add_problem("", "a track head needs a name of letters, digits, _ and -, as in head_human");
+        json.add_problem("",
+                         "a track head needs a name of letters, digits, _ and -, as in head_human");
     }
     if (name == "genes") {
         json.add_problem("", "is the name of the head for genes, heads.genes");

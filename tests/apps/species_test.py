@@ -309,6 +309,26 @@ class Species(unittest.TestCase):
         self.assertIn("expected 2 data folders, in the order of the heads tiny, second, found 1", message)
         flagen("train", self.config, second, tiny, "--out", self.path("z"), expect=3)  # of other contigs and tracks
 
+    def test_data_takes_each_section_of_a_configuration(self):
+        folders = [self.path("config_tiny"), self.path("config_second")]
+        for folder, head in zip(folders, ("tiny", "second")):
+            flagen("data", self.config, "--head", head, "-o", folder, "--stride", "1024")
+        with open(os.path.join(folders[1], "sequences.bed")) as file:
+            rows = [line.split() for line in file]
+        self.assertEqual({row[3] for row in rows if row[0] == "beta"}, {"test"})
+        self.assertEqual({row[3] for row in rows if row[0] == "alpha" and int(row[2]) <= 8192}, {"valid"})
+        with h5py.File(os.path.join(folders[1], "tracks.h5")) as file:
+            values = file["targets"][:]
+        for (contig, start, end, _), found in zip(rows, values):
+            np.testing.assert_allclose(found, squash(self.measured(contig, int(start), int(end), "second")), rtol=2e-6,
+                                       atol=2e-6)
+        flagen("train", self.config, *folders, "--out", self.path("config_run"), "--max-steps", "10")
+        self.assertIn("choose one with --head (tiny, second)", flagen("data", self.config, "-o", self.path("z"),
+                                                                      expect=2).stderr)
+        self.assertIn("--length comes from the configuration", flagen("data", self.config, "--head", "tiny", "-l", 4096, "-o",
+                                                                      self.path("z"), expect=2).stderr)
+        self.assertIn("'--fasta' is required", flagen("data", "-o", self.path("z"), expect=2).stderr)
+
     def test_mistakes_are_all_named(self):
         def change(config):
             config["data"][1]["seq_length"] = 8192

@@ -107,7 +107,8 @@ TEST(BatchSamplerTest, ResumeFromAnyBatchEqualsTheUninterruptedStream) {
         BatchSampler second = fresh;
         draw(second, 3);  // whatever it did before
         second.restore(batch_sampler_state_from_json(saved, "state.json"));
-        EXPECT_TRUE(equal(draw(second, 10), {expected.begin() + stop, expected.begin() + stop + 10}))
+        EXPECT_TRUE(
+            equal(draw(second, 10), {expected.begin() + stop, expected.begin() + stop + 10}))
             << stop;
     }
 }
@@ -117,14 +118,16 @@ TEST(BatchSamplerTest, RanksAgreeOnTheSectionAndShareItsExamples) {
     for (const std::int64_t world : {1, 2}) {
         std::vector<std::vector<SampledBatch>> ranks;
         for (std::int64_t rank = 0; rank < world; ++rank) {
-            BatchSampler sampler({section_of(10, 17, rank, world), section_of(6, 18, rank, world)}, 4);
+            BatchSampler sampler(
+                {section_of(10, 17, rank, world), section_of(6, 18, rank, world)}, 4);
             ranks.push_back(draw(sampler, 24));
         }
         for (const auto& rank : ranks) {
             EXPECT_EQ(sections_of(rank), sections_of(ranks.front()));
         }
-        EXPECT_EQ(std::set<std::int64_t>({ranks.front()[0].ids[0].index, ranks.back()[0].ids[0].index}).size(),
-                  static_cast<std::size_t>(world));
+        const std::set<std::int64_t> firsts = {ranks.front()[0].ids[0].index,
+                                               ranks.back()[0].ids[0].index};
+        EXPECT_EQ(firsts.size(), static_cast<std::size_t>(world));
     }
 }
 
@@ -144,17 +147,18 @@ TEST(BatchSamplerTest, OneEndingSectionEndsWithASmallerBatch) {
 TEST(BatchSamplerTest, RefusesAStateOfOtherSections) {
     BatchSampler sampler({section_of(10), section_of(4, 18)}, 1);
     FLAGEN_EXPECT_USER_ERROR(sampler.restore({0, {{17, 10, 0}}}), kConfig, "1 then, 2 now");
-    FLAGEN_EXPECT_USER_ERROR(sampler.restore({0, {{17, 10, 0}, {18, 5, 0}}}), kConfig, "5 then, 4 now");
+    FLAGEN_EXPECT_USER_ERROR(sampler.restore({0, {{17, 10, 0}, {18, 5, 0}}}), kConfig,
+                             "5 then, 4 now");
     EXPECT_THROW(sampler.restore({-1, {{17, 10, 0}, {18, 4, 0}}}), Error);
 }
 
 TEST(BatchSamplerTest, StateTextKeepsAllBitsAndRefusesOtherText) {
     const BatchSamplerState state{7, {{0xfedcba9876543210U, 12, 34}, {1, 2, 3}}};
     EXPECT_EQ(batch_sampler_state_from_json(to_json_text(state), "x"), state);
+    const std::string bad = R"({"num_batches":-1,"sections":[
+        {"seed":"-1","num_examples":0,"num_consumed":1,"rank":0}]})";
     FLAGEN_EXPECT_USER_ERROR(
-        batch_sampler_state_from_json(
-            R"({"num_batches":-1,"sections":[{"seed":"-1","num_examples":0,"num_consumed":1,"rank":0}]})", "s.json"),
-        kInputFile, "s.json: 4 problems", "num_batches", "seed", "num_examples", "rank");
+        batch_sampler_state_from_json(bad, "s.json"), kInputFile, "s.json: 4 problems", "num_batches", "seed", "num_examples", "rank");
     FLAGEN_EXPECT_USER_ERROR(batch_sampler_state_from_json("{", "s.json"), kInputFile, "s.json");
 }
 

@@ -247,7 +247,8 @@ TEST(PrefetchLoaderTest, RefusesImpossibleOptions) {
     other.num_examples = 7;
     const BatchSampler of_other({ResumableSampler(other)}, 1);
     EXPECT_THROW(PrefetchLoader({{source, nullptr}}, of_other, {1, 1}), Error);
-    EXPECT_THROW(PrefetchLoader({{source, nullptr}, {source, nullptr}}, sampler_of(1), {1, 1}), Error);
+    EXPECT_THROW(PrefetchLoader({{source, nullptr}, {source, nullptr}}, sampler_of(1), {1, 1}),
+                 Error);
 }
 
 }  // namespace

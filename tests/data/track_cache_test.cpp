@@ -343,7 +343,8 @@ TEST_F(TrackCacheTest, APartGoesOnWhereABigWigHasTheSameContentAtAnotherTime) {
     const MadeUpSource source(num_tracks_);
     const std::string where = folder("touched");
     build(where, source, 1, 5);
-    fs::last_write_time(table_.tracks[7].file, fs::file_time_type::clock::now() + std::chrono::hours(1));
+    fs::last_write_time(table_.tracks[7].file,
+                        fs::file_time_type::clock::now() + std::chrono::hours(1));
     EXPECT_EQ(build(where, source).num_resumed, 5);
 }
 

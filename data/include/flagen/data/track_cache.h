@@ -45,9 +45,9 @@ struct TrackCacheResult {
 /// f16 rounds to nearest; values are within its range by the transform (`none` does not clamp:
 /// there a larger value becomes infinite, which is refused).
 ///
-/// @throws UserError (kInputFile) as TrackSource::read(), (kConfig) if the folder cannot be written,
-///         another process builds there, or it holds a part of other inputs; Error if a write fails, for example on a full disk: run
-///         it again, then.
+/// @throws UserError (kInputFile) as TrackSource::read(), (kConfig) if the folder cannot be
+///         written, another process builds there, or it holds a part of other inputs; Error if a
+///         write fails, for example on a full disk: run it again, then.
 TrackCacheResult build_track_cache(const std::string& folder, const TrackManifest& manifest,
                                    const WindowList& windows, const TrackTable& table,
                                    const TrackSource& source, const TrackCacheOptions& options);

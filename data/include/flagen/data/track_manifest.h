@@ -32,7 +32,7 @@ struct TrackManifest {
     std::vector<FileIdentity> files;  ///< [T] bigWigs.
 
     [[nodiscard]] std::string to_json_text() const;
-    /// SHA-256 of what decides the values: contents, not where files lie and when they were written.
+    /// SHA-256 of what decides the values: contents, not where files lie or how old they are.
     [[nodiscard]] std::string inputs_digest() const;
     /// @throws UserError (kInputFile) naming `path` for a file that cannot be read, is malformed or
     ///         has another schema version.
