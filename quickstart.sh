@@ -23,8 +23,8 @@ step() {
 export PATH="$PWD/${FLAGEN_VENV:-.venv}/bin:$PATH"
 
 step "build"
-cmake --preset release -DFLAGEN_BUILD_TESTS=OFF -DFLAGEN_BUILD_BENCHMARKS=OFF >/dev/null
-cmake --build build/release --parallel "$(nproc)" --target flagen | tail -1
+cmake --preset release >/dev/null
+cmake --build build/release --parallel "$(nproc)" --target flagen
 readonly flagen=build/release/bin/flagen
 
 step "data: E. coli K-12 MG1655 genome and 278 expression samples (PRECISE)"
