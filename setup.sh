@@ -10,7 +10,7 @@ readonly venv="${FLAGEN_VENV:-.venv}"
 # Versions that the build is tested with.
 readonly pip_packages=(torch==2.11.0 cmake==4.1.2 ninja==1.13.0 numpy==2.2.6 scipy==1.15.3 h5py==3.13.0 pyBigWig==0.3.29)
 readonly system_packages=(
-    g++ git pkg-config python3 python3-venv ca-certificates unzip
+    g++ git pkg-config python3 python3-dev python3-venv ca-certificates unzip
     libhts-dev libboost-program-options-dev libhdf5-dev zlib1g-dev libspdlog-dev nlohmann-json3-dev
     libssl-dev libgloo-dev
     libgtest-dev libgmock-dev libbenchmark-dev
