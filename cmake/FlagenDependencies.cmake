@@ -45,6 +45,8 @@ if(NOT HDF5_FOUND)
 endif()
 add_library(flagen_hdf5 INTERFACE)
 target_include_directories(flagen_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
+# HDF5 1.12 and later give functions such as H5Oget_info() other arguments unless asked for those of 1.10.
+target_compile_definitions(flagen_hdf5 INTERFACE H5_USE_110_API)
 target_link_libraries(flagen_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
 add_library(HDF5::C ALIAS flagen_hdf5)
 
