@@ -1,0 +1,10 @@
+#include "libfla/emulator/gpu_side.cuh"
+
+namespace fla::device::testing {
+
+std::vector<LayerRun> run_layer_on_gpu() {
+    Gpu side;
+    return run_layer(side);
+}
+
+}  // namespace fla::device::testing
