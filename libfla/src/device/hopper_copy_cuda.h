@@ -5,7 +5,7 @@
 #include <cuda.h>
 #include <cuda_runtime.h>
 
-#include <stdexcept>
+#include "fla/error.h"
 
 namespace fla::device {
 inline namespace FLA_SIDE {
@@ -58,7 +58,8 @@ FLA_DEVICE bool elect_one(Site = Site::current()) {
     return elected != 0;
 }
 
-// All threads of a warp group change their register limit.
+// All threads of a warp group change their register limit. ptxas ignores it in a kernel without
+// FLA_LAUNCH_BOUNDS2, which fixes the registers at entry.
 template <int kRegisters>
 FLA_DEVICE void raise_max_registers() {
     static_assert(kRegisters % 8 == 0 && 24 <= kRegisters && kRegisters <= 256);
@@ -86,7 +87,7 @@ constexpr CUtensorMapDataType tensor_data_type() {
     }
 }
 
-// The driver's encoder, found at run time so that nothing links against libcuda.
+// Finds the driver's encoder. It is looked up at run time so that nothing links against libcuda.
 inline auto tensor_map_encoder() {
     void* f = nullptr;
     cudaDriverEntryPointQueryResult found;
@@ -98,7 +99,7 @@ inline auto tensor_map_encoder() {
         cudaGetDriverEntryPoint("cuTensorMapEncodeTiled", &f, cudaEnableDefault, &found);
 #endif
     if (error != cudaSuccess || found != cudaDriverEntryPointSuccess) {
-        throw std::runtime_error("the driver has no cuTensorMapEncodeTiled");
+        throw Unsupported("the driver has no cuTensorMapEncodeTiled");
     }
     return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(f);
 }
@@ -125,7 +126,8 @@ TensorMap make_tensor_map(T* base, const TensorShape& shape, Swizzle swizzle) {
         swizzle == Swizzle::k128B ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_NONE,
         CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     if (error != CUDA_SUCCESS) {
-        throw std::runtime_error("cuTensorMapEncodeTiled refuses the tensor");
+        throw InvalidArgument(join_text("cuTensorMapEncodeTiled refuses the tensor, CUresult ",
+                                        static_cast<int>(error)));
     }
     return result;
 }

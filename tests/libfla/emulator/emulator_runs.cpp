@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "libfla/emulator/hopper_runs.cuh"
+#include "libfla/emulator/layer_runs.cuh"
 
 namespace fla::device::testing {
 namespace {

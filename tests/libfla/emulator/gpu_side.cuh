@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "fla/error.h"
-#include "libfla/emulator/layer_runs.cuh"
+#include "libfla/emulator/layer_runs.h"
 
 namespace fla::device::testing {
 

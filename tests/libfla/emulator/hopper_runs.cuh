@@ -1,9 +1,13 @@
-// The runs of the sm_90a kernels; see layer_runs.cuh.
+// The runs of the kernels of hopper_kernels.cuh and hopper_av.cuh on a side (layer_runs.h).
 #pragma once
+
+#include <algorithm>
+#include <string>
+#include <vector>
 
 #include "libfla/emulator/hopper_av.cuh"
 #include "libfla/emulator/hopper_kernels.cuh"
-#include "libfla/emulator/layer_runs.cuh"
+#include "libfla/emulator/layer_runs.h"
 
 namespace fla::device::testing {
 
@@ -36,10 +40,10 @@ void run_wgmma_forms(Side& side, const std::string& type, std::vector<LayerRun>&
 
 // Small integers as float or, by the high half of a float, as the bits of a Bf16.
 template <class T>
-auto integers(std::size_t count) {
+auto integers(std::size_t count, int modulus) {
     std::vector<std::conditional_t<sizeof(T) == 2, std::uint16_t, float>> x(count);
     for (std::size_t i = 0; i < count; ++i) {
-        const float value = float(i % 251);
+        const auto value = float(int(i) * 7 % modulus - modulus / 2);
         if constexpr (sizeof(T) == 2) {
             std::uint32_t bits;
             std::memcpy(&bits, &value, sizeof bits);
@@ -59,7 +63,7 @@ void run_copy(Side& side, const std::string& name, const TensorShape& shape, Ind
     for (int i = 0; i < shape.rank; ++i) {
         count *= std::size_t(shape.size[i]);
     }
-    auto values = integers<T>(count);
+    auto values = integers<T>(count, 251);
     auto* const from = side.upload(values);
     std::fill(values.begin(), values.end(), values[1]);
     auto* const to = side.upload(values);
@@ -70,10 +74,11 @@ void run_copy(Side& side, const std::string& name, const TensorShape& shape, Ind
     runs.push_back({name, to_words(side.download(to, count)), 0});
 }
 
+// The numbers are so small that their sums are exact in any order.
 template <class Side>
 void run_av(Side& side, int rows, int inner, int cols, std::vector<LayerRun>& runs) {
     const auto upload = [&](int r, int c) {
-        return side.upload(integers<Bf16>(std::size_t(r) * std::size_t(c)));
+        return side.upload(integers<Bf16>(std::size_t(r) * std::size_t(c), 13));
     };
     const auto map = [](auto* base, int r, int c) {
         return make_tensor_map(reinterpret_cast<Bf16*>(base), {2, {c, r}, {1, c}, {64, 64}},

@@ -1,4 +1,5 @@
 #include "libfla/emulator/gpu_side.cuh"
+#include "libfla/emulator/layer_runs.cuh"
 
 namespace fla::device::testing {
 

@@ -1,28 +1,13 @@
-// The runs that layer_gpu_test.cpp compares. `Side` is Emulator (emulator_runs.cpp) or Gpu
-// (gpu_side.cuh): upload(values) and download(pointer, count) move memory, launch(kernel, shape,
-// arguments...) runs a kernel to its end.
+// The runs of the kernels of layer_kernels.cuh on a side (layer_runs.h).
 #pragma once
 
 #include <cmath>
-#include <cstring>
-#include <limits>
+#include <vector>
 
 #include "libfla/emulator/layer_kernels.cuh"
 #include "libfla/emulator/layer_runs.h"
 
 namespace fla::device::testing {
-
-struct RunShape {
-    unsigned block_x = 32, block_y = 1, grid_x = 1, grid_y = 1;
-    std::size_t shared_bytes = 4096;
-};
-
-template <class T>
-std::vector<std::uint32_t> to_words(const std::vector<T>& values) {
-    std::vector<std::uint32_t> words(values.size() * sizeof(T) / 4);
-    std::memcpy(words.data(), values.data(), words.size() * 4);
-    return words;
-}
 
 /// Values at the borders of the narrow types, among others.
 inline std::vector<float> number_inputs() {
