@@ -30,16 +30,6 @@ void expect_near(const GatedOutputs<float>& found, const GatedOutputs<double>& w
         << "dg";
 }
 
-void expect_same_bits(const GatedOutputs<float>& found, const GatedOutputs<float>& wanted) {
-    EXPECT_THAT(found.o.values(), SameBits(wanted.o.values()));
-    EXPECT_THAT(found.final_state.values(), SameBits(wanted.final_state.values()));
-    EXPECT_THAT(found.grad_q.values(), SameBits(wanted.grad_q.values()));
-    EXPECT_THAT(found.grad_k.values(), SameBits(wanted.grad_k.values()));
-    EXPECT_THAT(found.grad_v.values(), SameBits(wanted.grad_v.values()));
-    EXPECT_THAT(found.grad_initial_state.values(), SameBits(wanted.grad_initial_state.values()));
-    EXPECT_THAT(found.grad_log_decay.values(), SameBits(wanted.grad_log_decay.values()));
-}
-
 void expect_equals_recurrence(const GatedSetup& setup) {
     const GatedInputs<float> in = make_inputs<float>(setup);
     expect_near(run_cpu(in), run_reference(in));

@@ -8,6 +8,7 @@
 
 #include "fla/gated_attn.h"
 #include "libfla/attention_cases.h"
+#include "support/tensor_matchers.h"
 
 namespace fla::testing {
 
@@ -165,6 +166,17 @@ GatedOutputs<double> run_reference(const GatedInputs<T>& in) {
     gated_forward_reference(forward_params(wide, out));
     gated_backward_reference(backward_params(wide, out));
     return out;
+}
+
+inline void expect_same_bits(const GatedOutputs<float>& found, const GatedOutputs<float>& wanted) {
+    using flagen::testing::SameBits;
+    EXPECT_THAT(found.o.values(), SameBits(wanted.o.values()));
+    EXPECT_THAT(found.final_state.values(), SameBits(wanted.final_state.values()));
+    EXPECT_THAT(found.grad_q.values(), SameBits(wanted.grad_q.values()));
+    EXPECT_THAT(found.grad_k.values(), SameBits(wanted.grad_k.values()));
+    EXPECT_THAT(found.grad_v.values(), SameBits(wanted.grad_v.values()));
+    EXPECT_THAT(found.grad_initial_state.values(), SameBits(wanted.grad_initial_state.values()));
+    EXPECT_THAT(found.grad_log_decay.values(), SameBits(wanted.grad_log_decay.values()));
 }
 
 }  // namespace fla::testing

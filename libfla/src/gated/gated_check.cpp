@@ -41,20 +41,17 @@ class Checker {
             return;
         }
         FLA_CHECK(t.present(), name, " has no data");
-        const bool known =
-            t.dtype == DType::kFloat32 ||
-            (dtypes_ == GatedDTypes::kFloat32OrFloat64 && t.dtype == DType::kFloat64);
-        FLA_CHECK(known, name, " is ", t.describe(), ", expected float32",
-                  dtypes_ == GatedDTypes::kFloat32 ? "" : " or float64");
+        check_dtype(name, t, false);
         FLA_CHECK(dtypes_ == GatedDTypes::kFloat32OrFloat64 || !contiguous_rows ||
                       t.size(t.ndim - 1) == 1 || t.stride(t.ndim - 1) == 1,
                   name, " has innermost stride ", t.stride(t.ndim - 1), ", expected 1");
     }
 
-    void check_optional(const char* name, const ConstTensorRef& t,
-                        std::initializer_list<int64_t> sizes) const {
+    /// Checks a state, which may be absent.
+    void check_state(const char* name, const ConstTensorRef& t, const GatedShape& s) const {
         if (t.present()) {
-            check(name, t, sizes);
+            check(name, t, {s.batch, s.heads, s.keys, s.values});
+            check_dtype(name, t, true);
         }
     }
 
@@ -75,6 +72,24 @@ class Checker {
     }
 
   private:
+    void check_dtype(const char* name, const ConstTensorRef& t, bool is_state) const {
+        switch (dtypes_) {
+            case GatedDTypes::kFloat32:
+                FLA_CHECK(t.dtype == DType::kFloat32, name, " is ", t.describe(),
+                          ", expected float32");
+                break;
+            case GatedDTypes::kFloat32OrFloat64:
+                FLA_CHECK(t.dtype == DType::kFloat32 || t.dtype == DType::kFloat64, name, " is ",
+                          t.describe(), ", expected float32 or float64");
+                break;
+            case GatedDTypes::kCuda:
+                FLA_CHECK(is_state ? t.dtype == DType::kFloat32 : t.dtype != DType::kFloat64, name,
+                          " is ", t.describe(), ", expected float32",
+                          is_state ? "" : ", bfloat16 or float16");
+                break;
+        }
+    }
+
     GatedDTypes dtypes_;
 };
 
@@ -108,10 +123,9 @@ GatedShape check_gated_forward(const GatedForward& p, GatedDTypes dtypes) {
     const Checker checker(dtypes);
     const GatedShape s = check_inputs(checker, p.q, p.k, p.v);
     checker.check_log_decay("log_decay", p.decay, p.log_decay, s);
-    checker.check_optional("initial_state", p.initial_state, {s.batch, s.heads, s.keys, s.values});
+    checker.check_state("initial_state", p.initial_state, s);
     checker.check("o", as_const(p.o), {s.batch, s.tokens, s.heads, s.values});
-    checker.check_optional("final_state", as_const(p.final_state),
-                           {s.batch, s.heads, s.keys, s.values});
+    checker.check_state("final_state", as_const(p.final_state), s);
     return s;
 }
 
@@ -119,16 +133,14 @@ GatedShape check_gated_backward(const GatedBackward& p, GatedDTypes dtypes) {
     const Checker checker(dtypes);
     const GatedShape s = check_inputs(checker, p.q, p.k, p.v);
     checker.check_log_decay("log_decay", p.decay, p.log_decay, s);
-    checker.check_optional("initial_state", p.initial_state, {s.batch, s.heads, s.keys, s.values});
+    checker.check_state("initial_state", p.initial_state, s);
     checker.check("grad_o", p.grad_o, {s.batch, s.tokens, s.heads, s.values});
-    checker.check_optional("grad_final_state", p.grad_final_state,
-                           {s.batch, s.heads, s.keys, s.values});
+    checker.check_state("grad_final_state", p.grad_final_state, s);
     checker.check("grad_q", as_const(p.grad_q), {s.batch, s.tokens, s.qk_heads, s.keys});
     checker.check("grad_k", as_const(p.grad_k), {s.batch, s.tokens, s.qk_heads, s.keys});
     checker.check("grad_v", as_const(p.grad_v), {s.batch, s.tokens, s.heads, s.values});
     checker.check_log_decay("grad_log_decay", p.decay, as_const(p.grad_log_decay), s);
-    checker.check_optional("grad_initial_state", as_const(p.grad_initial_state),
-                           {s.batch, s.heads, s.keys, s.values});
+    checker.check_state("grad_initial_state", as_const(p.grad_initial_state), s);
     return s;
 }
 

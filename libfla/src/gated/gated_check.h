@@ -17,7 +17,8 @@ struct GatedShape {
     std::int64_t values = 0;
 };
 
-enum class GatedDTypes { kFloat32, kFloat32OrFloat64 };
+/// kCuda: float32, bfloat16 or float16, each tensor by itself, and float32 states.
+enum class GatedDTypes { kFloat32, kFloat32OrFloat64, kCuda };
 
 /// Checks shapes, dtypes and strides as gated_attn.h documents them and returns the sizes. The
 /// values of log_decay are checked where they are read.
