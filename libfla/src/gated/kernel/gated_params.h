@@ -196,8 +196,10 @@ enum class ReadSide { kByKey, kByValue };
 /// strong decays would leave rounding errors only. The sums are closed at the end of each chunk.
 enum class GateGradient : int {
     kNone,
-    kQuery,  ///< Sweep of dq: sums of q dq' to the end of each chunk, into grad_gate, and totals.
-    kKey,    ///< Sweep of dk: takes the sums of k dk' off and adds what lies behind the chunk.
+    kQuery,  ///< Sweep of dq: sums of q dq' of the earlier tokens of the chunk, into grad_gate, and
+             ///< of the whole chunk, into chunk_totals.
+    kKey,    ///< Sweep of dk: makes the gradient of these, of the sums of k dk' and of what lies
+             ///< behind the segment.
 };
 
 struct SweepParams {

@@ -21,10 +21,15 @@ struct SweepTraits {
     static constexpr int kStateCols = kV / kGroups;
     static constexpr int kNTiles = kStateCols / 8;
     static constexpr int kOutTiles = 8;
-    static constexpr bool kReusesReader = kV >= kK;
     /// Two stages where they fit.
     static constexpr bool kWideGates = kChannelDecay && sizeof(Gate) == 4;
     static constexpr int kStages = kWideGates && kK == 128 && kV == 128 ? 1 : 2;
+};
+
+template <int kK>
+struct GateSums {
+    alignas(16) float blocks[kBlocks][kK];
+    alignas(16) float visited[kK];
 };
 
 template <class Traits>
@@ -41,12 +46,11 @@ struct SweepShared {
     Stage stages[Traits::kStages];
     SharedTile<Bf16, Traits::kK, Traits::kV> state;      ///< bf16 copy
     SharedTile<Bf16, Traits::kK, Traits::kV> state_low;  ///< What the copy's rounding left.
-    /// For the gradient of the log-decays: q or k, and then the terms q dq' or k dk' as fp32, half of
-    /// each here and half in low_halves or, once it was read, in the reader's tile.
+    /// q or k, for the gradient of the log-decays.
     std::conditional_t<Traits::kByKey, Nothing, SharedTile<Bf16, kChunkTokens, Traits::kK>> partner;
-    std::conditional_t<Traits::kByKey || Traits::kReusesReader, Nothing,
-                       SharedTile<Bf16, kChunkTokens, Traits::kK>>
-        low_halves;
+    /// Its sums: of the terms of each block of 16 tokens, and of all that was visited before the run.
+    std::conditional_t<Traits::kByKey || !Traits::kChannelDecay, Nothing, GateSums<Traits::kK>>
+        gate_sums;
     std::uint32_t runs[Traits::kThreads / device::kWarpSize];
     alignas(16) float head_gate[kChunkTokens];
     float head_terms[2][kChunkTokens];
@@ -73,106 +77,145 @@ FLA_DEVICE std::uint32_t* pair_at(SharedTile<Bf16, kRows, kCols>& tile, int row,
     return reinterpret_cast<std::uint32_t*>(tile.at(row, col));
 }
 
-/// One half of a term, in the place of an element of the tile.
-template <int kCols>
-FLA_DEVICE const std::uint16_t* half_at(SharedTile<Bf16, kChunkTokens, kCols>& tile, int row,
-                                        int col) {
-    return reinterpret_cast<const std::uint16_t*>(tile.at(row, col));
+/// Two neighbouring elements of an operand, `element` even.
+template <class T>
+FLA_DEVICE device::Vec<float, 2> load_pair(const void* data, std::int64_t element) {
+    const auto x = device::load_vec<2>(static_cast<const T*>(data) + element);
+    return {device::to_float(x[0]), device::to_float(x[1])};
+}
+template <class T>
+FLA_DEVICE void store_pair(void* data, std::int64_t element, float x, float y) {
+    device::store_vec(static_cast<T*>(data) + element,
+                      device::Vec<T, 2>{device::from_float<T>(x), device::from_float<T>(y)});
 }
 
+/// Per head: sums the terms of a chunk (head_terms) in the order of the walk and writes or completes
+/// the gradient of its log-decays. `visited` is what lies behind the chunk (kKey).
 template <class Traits>
-FLA_DEVICE auto& low_halves_of(SweepShared<Traits>& shared,
-                               typename SweepShared<Traits>::Stage& stage) {
-    if constexpr (Traits::kReusesReader) {
-        return stage.reader;
-    } else {
-        return shared.low_halves;
+FLA_DEVICE void sum_head_gate_gradient(SweepShared<Traits>& shared, const SweepParams& s,
+                                       const Segment& segment, const Chunk& chunk, int head,
+                                       float& visited, float* chunk_total) {
+    const ScanParams& p = s.scan;
+    const int lane = device::lane_id();
+    const bool is_key = s.gate_gradient == GateGradient::kKey;
+    float terms[2], prior[2] = {};
+    bool inside[2];
+    FLA_UNROLL
+    for (int i = 0; i < 2; ++i) {
+        const int row = 2 * lane + i;
+        inside[i] = chunk.holds(row);
+        terms[i] = device::load(&shared.head_terms[0][row]);
+        if constexpr (Traits::kGroups == 2) {
+            terms[i] += device::load(&shared.head_terms[1][row]);
+        }
+        if (is_key && inside[i]) {
+            prior[i] =
+                s.grad_gate.load(s.grad_gate.at(segment.batch, chunk.token(row), head));
+        }
+    }
+    if (is_key) {
+        visited += device::load(chunk_total);
+    }
+    float sum = terms[0] + terms[1];
+    FLA_UNROLL
+    for (int delta = 1; delta < device::kWarpSize; delta *= 2) {
+        const float other = device::shfl_up(sum, delta);
+        sum += lane >= delta ? other : 0.0F;
+    }
+    const float before[2] = {sum - terms[1] - terms[0], sum - terms[1]};
+    FLA_UNROLL
+    for (int i = 0; i < 2; ++i) {
+        if (!inside[i]) {
+            continue;
+        }
+        const std::int64_t token = chunk.token(2 * lane + i);
+        const std::int64_t at = s.grad_gate.at(segment.batch, token, head);
+        if (is_key) {
+            const float gate = p.gate.load(p.gate.at(segment.batch, token, head));
+            s.grad_gate.store(at, gate < kLowestLogDecay
+                                      ? 0.0F
+                                      : visited - prior[i] - (before[i] + terms[i]));
+        } else {
+            s.grad_gate.store(at, before[i]);
+        }
+    }
+    const float all = device::shfl(sum, device::kWarpSize - 1);
+    if (is_key) {
+        visited -= all;
+    } else if (lane == 0) {
+        device::store(chunk_total, all);
     }
 }
 
-/// Sums the terms of a chunk (in shared memory) and writes or completes the gradient of its
-/// log-decays. In the walk of kQuery rows ascend with the positions, in that of kKey they descend;
-/// both sum from the last position on. `carried` is what lies behind the chunk (kKey).
-template <class Traits>
-FLA_DEVICE void sum_gate_gradient(SweepShared<Traits>& shared,
-                                  typename SweepShared<Traits>::Stage& stage, const SweepParams& s,
-                                  const Segment& segment, const Chunk& chunk, std::int64_t slot,
-                                  int chunk_index, int head, float& carried) {
-    const ScanParams& p = s.scan;
-    const int thread = device::thread_index().x, lane = device::lane_id();
+/// Per channel: sums the terms of a run in the order of the walk and writes or completes the gradient
+/// of its log-decays. `terms` is an accumulator of this warp's rows.
+template <class Traits, class Run>
+FLA_DEVICE void write_gate_gradient(SweepShared<Traits>& shared,
+                                    typename SweepShared<Traits>::Stage& stage,
+                                    const SweepParams& s, const Segment& segment,
+                                    const Chunk& chunk, int head,
+                                    float (&terms)[Traits::kOutTiles][4], const Run& run) {
+    using Gate = typename Traits::Gate;
+    const int lane = device::lane_id(), g = lane / 4, t = lane % 4;
+    const int block = device::warp_id() % 4, col0 = device::warp_id() / 4 * 64;
     const bool is_key = s.gate_gradient == GateGradient::kKey;
-    const std::int64_t total_slot =
-        slot * (p.map.segment_tokens / kChunkTokens) + chunk_index;
-    if constexpr (Traits::kChannelDecay) {
-        if (thread >= p.key_dim) {
-            return;
-        }
-        float* const total = s.chunk_totals + total_slot * p.key_dim + thread;
-        float sum = 0.0F;
-        const int rows = chunk.end - chunk.begin;
-        for (int i = 0; i < rows; ++i) {
-            const int row = is_key ? chunk.begin + i : chunk.end - 1 - i;
-            sum += join_halves(device::load(half_at(shared.partner, row, thread)),
-                               device::load(half_at(low_halves_of<Traits>(shared, stage), row,
-                                                    thread)));
-            const std::int64_t at =
-                s.grad_gate.at(segment.batch, chunk.token(row), head) + thread;
-            if (is_key) {
-                const float gate = device::to_float(device::load(stage.gate.at(row, thread)));
-                const float whole = carried + (s.grad_gate.load(at) - sum);
-                s.grad_gate.store(at, gate < kLowestLogDecay ? 0.0F : whole);
-            } else {
-                s.grad_gate.store(at, sum);
-            }
-        }
-        if (is_key) {
-            carried += device::load(total) - sum;
-        } else {
-            device::store(total, sum);
-        }
-    } else {
-        if (device::warp_id() != 0) {
-            return;
-        }
-        // Lane l sums the rows 2 l and 2 l + 1 of the walk from the last position on.
-        float terms[2];
-        int rows[2];
+    const int key_dim = s.scan.key_dim;
+    std::int64_t elements[2];
+    bool valid[2];
+    FLA_UNROLL
+    for (int half = 0; half < 2; ++half) {
+        const int row = block * kBlockTokens + g + 8 * half;
+        valid[half] = run.holds(row) && chunk.holds(row);
+        elements[half] =
+            s.grad_gate.at(segment.batch, chunk.token(valid[half] ? row : chunk.begin), head);
+    }
+    FLA_UNROLL
+    for (int n = 0; n < Traits::kOutTiles; ++n) {
+        const int col = col0 + 8 * n + 2 * t;
         FLA_UNROLL
         for (int i = 0; i < 2; ++i) {
-            rows[i] = is_key ? chunk.begin + 2 * lane + i : chunk.end - 1 - 2 * lane - i;
-            const bool inside = chunk.holds(rows[i]);
-            terms[i] = inside ? device::load(&shared.head_terms[0][rows[i]]) : 0.0F;
-            if constexpr (Traits::kGroups == 2) {
-                terms[i] += inside ? device::load(&shared.head_terms[1][rows[i]]) : 0.0F;
+            float x = terms[n][i], y = terms[n][2 + i];
+            const float total = sum_rows(x, y);
+            if (g == 7) {
+                device::store(&shared.gate_sums.blocks[block][col + i], total);
+            }
+            // kQuery wants the sums without the row itself.
+            terms[n][i] = is_key ? x : x - terms[n][i];
+            terms[n][2 + i] = is_key ? y : y - terms[n][2 + i];
+        }
+    }
+    device::sync_threads();
+    FLA_UNROLL
+    for (int n = 0; n < Traits::kOutTiles; ++n) {
+        const int col = col0 + 8 * n + 2 * t;
+        auto before = device::load_vec<2>(&shared.gate_sums.visited[col]);
+        FLA_UNROLL
+        for (int b = 0; b < kBlocks; ++b) {
+            if (b < block) {
+                const auto sum = device::load_vec<2>(&shared.gate_sums.blocks[b][col]);
+                before[0] += is_key ? -sum[0] : sum[0];
+                before[1] += is_key ? -sum[1] : sum[1];
             }
         }
-        float sum = terms[0] + terms[1];
         FLA_UNROLL
-        for (int delta = 1; delta < device::kWarpSize; delta *= 2) {
-            const float other = device::shfl_up(sum, delta);
-            sum += lane >= delta ? other : 0.0F;
-        }
-        const float sums[2] = {sum - terms[1], sum};
-        FLA_UNROLL
-        for (int i = 0; i < 2; ++i) {
-            if (!chunk.holds(rows[i])) {
+        for (int half = 0; half < 2; ++half) {
+            if (!valid[half] || col >= key_dim) {
                 continue;
             }
-            const std::int64_t token = chunk.token(rows[i]);
-            const std::int64_t at = s.grad_gate.at(segment.batch, token, head);
+            float x[2] = {terms[n][2 * half], terms[n][2 * half + 1]};
             if (is_key) {
-                const float gate = p.gate.load(p.gate.at(segment.batch, token, head));
-                const float whole = carried + (s.grad_gate.load(at) - sums[i]);
-                s.grad_gate.store(at, gate < kLowestLogDecay ? 0.0F : whole);
+                const auto prior = load_pair<Gate>(s.grad_gate.data, elements[half] + col);
+                const int row = block * kBlockTokens + g + 8 * half;
+                FLA_UNROLL
+                for (int i = 0; i < 2; ++i) {
+                    const float gate = device::to_float(device::load(stage.gate.at(row, col + i)));
+                    x[i] = gate < kLowestLogDecay ? 0.0F : before[i] - prior[i] - x[i];
+                }
             } else {
-                s.grad_gate.store(at, sums[i]);
+                x[0] += before[0];
+                x[1] += before[1];
             }
-        }
-        const float all = device::shfl(sum, device::kWarpSize - 1);
-        if (is_key) {
-            carried += device::load(s.chunk_totals + total_slot) - all;
-        } else if (lane == 0) {
-            device::store(s.chunk_totals + total_slot, all);
+            store_pair<Gate>(s.grad_gate.data, elements[half] + col, x[0], x[1]);
         }
     }
 }
@@ -225,15 +268,16 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_sweep_kernel(SweepPara
             }
         }
     }
-    // The sum behind the last visited chunk, for the gradient of the log-decays.
-    float carried = 0.0F;
-    if constexpr (!kByKey) {
-        if (s.gate_gradient == GateGradient::kKey) {
-            if (kChannelDecay && thread < p.key_dim) {
-                carried = device::load(s.boundary + slot * p.key_dim + thread);
-            } else if (!kChannelDecay) {
-                carried = device::load(s.boundary + slot);
-            }
+    // For the gradient of the log-decays, in the order of the walk: kKey what lies behind the tokens
+    // visited so far, kQuery the terms of those of this chunk. Per channel that of channel `thread`.
+    float visited = 0.0F;
+    const bool makes_gate_gradient = !kByKey && s.gate_gradient != GateGradient::kNone;
+    const bool is_key = s.gate_gradient == GateGradient::kKey;
+    if (makes_gate_gradient && is_key) {
+        if (!kChannelDecay) {
+            visited = device::load(s.boundary + slot);
+        } else if (thread < p.key_dim) {
+            visited = device::load(s.boundary + slot * p.key_dim + thread);
         }
     }
 
@@ -250,7 +294,7 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_sweep_kernel(SweepPara
             device::store(&shared.head_gate[thread], next_gate);
         }
         if constexpr (!kByKey) {
-            if (s.gate_gradient != GateGradient::kNone) {
+            if (makes_gate_gradient) {
                 load_operand<kThreads>(shared.partner, s.partner, segment, chunk, head, p.key_dim);
             }
         }
@@ -267,9 +311,19 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_sweep_kernel(SweepPara
                 fetches_gate ? fetch_head_gate(p, segment, chunk_index + step, head) : 0.0F;
         }
         device::cp_async_commit();
-        device::cp_async_wait<1>();
+        // The stage is older than the partner, which is waited for when it is needed.
+        device::cp_async_wait<Traits::kStages == 2 ? 2 : 1>();
         device::sync_threads();
 
+        const std::int64_t total_slot =
+            slot * (p.map.segment_tokens / kChunkTokens) + chunk_index;
+        if (kChannelDecay && makes_gate_gradient) {
+            if (!is_key) {
+                visited = 0.0F;
+            } else if (thread < p.key_dim) {
+                visited += device::load(s.chunk_totals + total_slot * p.key_dim + thread);
+            }
+        }
         std::uint32_t runs = 16U;
         if constexpr (kChannelDecay) {
             std::uint32_t own = 31U;
@@ -294,23 +348,8 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_sweep_kernel(SweepPara
             }
         }
 
-        TokenRun run = {0, 0, 0};
-        for (int begin = chunk.begin / kBlockTokens * kBlockTokens; begin < chunk.end;
-             begin = run.end) {
-            // The whole chunk at once where the factors' range allows it, else a block of 16
-            // tokens, else token by token. Tokens outside the run take no part.
-            run.begin = begin;
-            if ((runs & 16U) != 0) {
-                run.begin = 0;
-                run.end = kChunkTokens;
-                run.anchor = kChunkTokens / 2;
-            } else if ((runs >> (begin / kBlockTokens) & 1U) != 0) {
-                run.end = begin + kBlockTokens;
-                run.anchor = begin + kBlockTokens / 2;
-            } else {
-                run.end = begin + 1;
-                run.anchor = p.span == DecaySpan::kAfterWriter ? begin + 1 : begin;
-            }
+        const auto process = [&](const auto& run) {
+            using Run = std::remove_cvref_t<decltype(run)>;
             const bool has_rows = run.meets_block(warp % 4);
 
             float log2_decay[kOutTiles][4];  // of this warp's rows, out_col0 .. + 63 (channels)
@@ -364,13 +403,18 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_sweep_kernel(SweepPara
                     }
                 }
             }
+            if constexpr (!kByKey && kChannelDecay) {
+                if (makes_gate_gradient && thread < kK) {
+                    device::store(&shared.gate_sums.visited[thread], visited);
+                }
+            }
             device::sync_threads();
 
+            // scores = reader . writer; out = reader . state.
+            constexpr int kSteps = Traits::kReaderCols / 16;
+            float scores[kChunkTokens / 8][4] = {};
+            float out[kOutTiles][4] = {};
             if (has_rows) {
-                // scores = reader . writer; out = reader . state.
-                constexpr int kSteps = Traits::kReaderCols / 16;
-                float scores[kChunkTokens / 8][4] = {};
-                float out[kOutTiles][4] = {};
                 FLA_UNROLL
                 for (int k = 0; k < kSteps; ++k) {
                     std::uint32_t a[4];
@@ -410,13 +454,16 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_sweep_kernel(SweepPara
                         }
                     }
                 }
+            }
+            if (makes_gate_gradient) {
+                device::cp_async_wait<Traits::kStages == 2 ? 1 : 0>();
+                device::sync_threads();
+            }
 
+            if (has_rows) {
                 // Decay and mask the scores, then out += scores . writer. For the gradient of the
                 // log-decays the diagonal stays apart.
-                const bool splits_diagonal = !kByKey && s.gate_gradient != GateGradient::kNone;
-                float diagonal[2] = {};
-                float row_decay[2] = {};
-                float row_terms[2] = {};
+                float diagonal[2] = {}, row_decay[2] = {}, row_terms[2] = {};
                 if constexpr (!kChannelDecay) {
                     if (decays) {
                         FLA_UNROLL
@@ -427,7 +474,7 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_sweep_kernel(SweepPara
                             FLA_UNROLL
                             for (int n = 0; n < kOutTiles; ++n) {
                                 if constexpr (!kByKey) {
-                                    if (splits_diagonal) {
+                                    if (makes_gate_gradient) {
                                         // The adjoint's state adds up rounded e^G q: so must this.
                                         const auto y = device::unpack2<Bf16>(device::load(
                                             pair_at(shared.partner, row, out_col0 + 8 * n + 2 * t)));
@@ -450,7 +497,8 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_sweep_kernel(SweepPara
                     if (block > warp % 4 || !run.meets_block(block)) {
                         continue;
                     }
-                    if (splits_diagonal && block == warp % 4) {
+                    const bool on_diagonal = block == warp % 4;
+                    if (makes_gate_gradient && on_diagonal) {
                         FLA_UNROLL
                         for (int half = 0; half < 2; ++half) {
                             const auto& tile = scores[2 * block + half];
@@ -474,10 +522,12 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_sweep_kernel(SweepPara
                             }
                         }
                         // Readers outside of the run are not stored, but writers must not count.
-                        const int bound = splits_diagonal ? row : row + 1;
-                        a[i] = device::pack2<Bf16>(
-                            col < bound && run.holds(col) ? x[0] : 0.0F,
-                            col + 1 < bound && run.holds(col + 1) ? x[1] : 0.0F);
+                        if (!Run::kWhole || on_diagonal) {
+                            const int bound = makes_gate_gradient ? row : row + 1;
+                            x[0] = col < bound && run.holds(col) ? x[0] : 0.0F;
+                            x[1] = col + 1 < bound && run.holds(col + 1) ? x[1] : 0.0F;
+                        }
+                        a[i] = device::pack2<Bf16>(x[0], x[1]);
                     }
                     FLA_UNROLL
                     for (int n = 0; n < kOutTiles; n += 2) {
@@ -492,22 +542,15 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_sweep_kernel(SweepPara
                     }
                 }
 
-                // Scale and store. The warps that read these rows of the reader are done with it.
-                if constexpr (!kByKey && Traits::kReusesReader) {
-                    if (splits_diagonal) {
-                        if constexpr (Traits::kGroups > 1) {
-                            device::barrier_sync(1 + warp % 4, 32 * Traits::kGroups);
-                        } else {
-                            device::sync_warp();
-                        }
-                    }
-                }
+                // Scale and store; for the gradient of the log-decays `out` becomes its terms: products
+                // of the values that the other sweep multiplies too (decayed, rounded), so that
+                // pairs of tokens cancel.
                 FLA_UNROLL
                 for (int half = 0; half < 2; ++half) {
                     const int row = row0 + g + 8 * half;
                     const bool valid = run.holds(row) && chunk.holds(row);
-                    const std::int64_t token = chunk.token(valid ? row : chunk.begin);
-                    const std::int64_t element = s.out.at(segment.batch, token, head);
+                    const std::int64_t element =
+                        s.out.at(segment.batch, chunk.token(valid ? row : chunk.begin), head);
                     float row_term = row_terms[half];
                     FLA_UNROLL
                     for (int n = 0; n < kOutTiles; ++n) {
@@ -517,43 +560,33 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_sweep_kernel(SweepPara
                             factor[0] = device::exp2_approx(log2_decay[n][2 * half]);
                             factor[1] = device::exp2_approx(log2_decay[n][2 * half + 1]);
                         }
-                        const float x[2] = {s.scale * out[n][2 * half],
-                                            s.scale * out[n][2 * half + 1]};
-                        float own[2] = {};
+                        float x[2] = {s.scale * out[n][2 * half], s.scale * out[n][2 * half + 1]};
                         if constexpr (!kByKey) {
-                            if (splits_diagonal) {
-                                // Terms are products of the values that the other sweep multiplies
-                                // too (decayed, rounded), so that pairs of tokens cancel.
-                                const auto key = device::unpack2<Bf16>(
-                                    device::load(pair_at(stage.key, row, col)));
-                                own[0] = s.scale * diagonal[half] * key[0];
-                                own[1] = s.scale * diagonal[half] * key[1];
-                                auto* const partner = pair_at(shared.partner, row, col);
-                                auto y = device::unpack2<Bf16>(device::load(partner));
+                            if (makes_gate_gradient) {
+                                auto y = device::unpack2<Bf16>(
+                                    device::load(pair_at(shared.partner, row, col)));
                                 if constexpr (kChannelDecay) {
                                     y = device::unpack2<Bf16>(device::pack2<Bf16>(
                                         y[0] * factor[0], y[1] * factor[1]));
-                                    if (valid) {
-                                        const auto halves = split_halves(y[0] * x[0], y[1] * x[1]);
-                                        device::store(partner, halves[0]);
-                                        device::store(
-                                            pair_at(low_halves_of<Traits>(shared, stage), row, col),
-                                            halves[1]);
-                                    }
+                                    out[n][2 * half] = valid ? y[0] * x[0] : 0.0F;
+                                    out[n][2 * half + 1] = valid ? y[1] * x[1] : 0.0F;
                                 } else {
                                     row_term += y[0] * x[0] + y[1] * x[1];
                                 }
+                                const auto key = device::unpack2<Bf16>(
+                                    device::load(pair_at(stage.key, row, col)));
+                                x[0] += s.scale * diagonal[half] * key[0];
+                                x[1] += s.scale * diagonal[half] * key[1];
                             }
                         }
                         if (valid && col < (kByKey ? p.value_dim : p.key_dim)) {
                             device::store(reinterpret_cast<std::uint32_t*>(
                                               static_cast<Bf16*>(s.out.data) + element + col),
-                                          device::pack2<Bf16>((x[0] + own[0]) * factor[0],
-                                                              (x[1] + own[1]) * factor[1]));
+                                          device::pack2<Bf16>(x[0] * factor[0], x[1] * factor[1]));
                         }
                     }
                     if constexpr (!kByKey && !kChannelDecay) {
-                        if (splits_diagonal) {
+                        if (makes_gate_gradient) {
                             row_term += device::shfl_xor(row_term, 1);
                             row_term += device::shfl_xor(row_term, 2);
                             if (t == 0) {
@@ -562,6 +595,11 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_sweep_kernel(SweepPara
                             }
                         }
                     }
+                }
+            }
+            if constexpr (!kByKey && kChannelDecay) {
+                if (makes_gate_gradient) {
+                    write_gate_gradient<Traits>(shared, stage, s, segment, chunk, head, out, run);
                 }
             }
 
@@ -619,13 +657,43 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_sweep_kernel(SweepPara
                 }
             }
             device::sync_threads();  // the tiles and the state's copy are written again
+            if constexpr (!kByKey && kChannelDecay) {
+                if (makes_gate_gradient && thread < kK) {
+                    FLA_UNROLL
+                    for (int block = 0; block < kBlocks; ++block) {
+                        const float sum = device::load(&shared.gate_sums.blocks[block][thread]);
+                        visited += is_key ? -sum : sum;
+                    }
+                }
+            }
+        };
+        // The whole chunk at once where the factors' range allows it, else a block of 16 tokens, else
+        // token by token. Tokens outside the run take no part.
+        if (!kChannelDecay || (runs & 16U) != 0) {
+            process(WholeChunk{});
+        } else if constexpr (kChannelDecay) {
+            int end = 0;
+            for (int begin = chunk.begin / kBlockTokens * kBlockTokens; begin < chunk.end;
+                 begin = end) {
+                const bool block_fits = (runs >> (begin / kBlockTokens) & 1U) != 0;
+                end = begin + (block_fits ? kBlockTokens : 1);
+                const int anchor = block_fits ? begin + kBlockTokens / 2
+                                   : p.span == DecaySpan::kAfterWriter ? begin + 1
+                                                                       : begin;
+                process(TokenRun{begin, anchor, end});
+            }
         }
 
         if constexpr (!kByKey) {
-            if (s.gate_gradient != GateGradient::kNone) {
-                sum_gate_gradient<Traits>(shared, stage, s, segment, chunk, slot, chunk_index, head,
-                                          carried);
-                device::sync_threads();
+            if (makes_gate_gradient) {
+                float* const totals = s.chunk_totals + total_slot * (kChannelDecay ? p.key_dim : 1);
+                if (!kChannelDecay) {
+                    if (warp == 0) {
+                        sum_head_gate_gradient(shared, s, segment, chunk, head, visited, totals);
+                    }
+                } else if (!is_key && thread < p.key_dim) {
+                    device::store(totals + thread, visited);
+                }
             }
         }
     }

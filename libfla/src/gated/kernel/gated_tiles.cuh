@@ -29,12 +29,13 @@ FLA_DEVICE void load_rows(SharedTile<T, kChunkTokens, kCols>& tile, const T* fro
     const int col = thread % kVecsPerRow * kVec;
     const int first_row = thread / kVecsPerRow;
     const bool inside = col < cols;
+    const T* source = from + (first_row - chunk.begin) * step + col;
     FLA_UNROLL
     for (int pass = 0; pass < kChunkTokens / kRowsPerPass; ++pass) {
         const int row = first_row + pass * kRowsPerPass;
         const bool valid = inside && chunk.holds(row);
-        device::cp_async(tile.at(row, col), valid ? from + (row - chunk.begin) * step + col : from,
-                         valid ? 16 : 0);
+        device::cp_async(tile.at(row, col), valid ? source : from, valid ? 16 : 0);
+        source += kRowsPerPass * step;
     }
 }
 
@@ -174,6 +175,7 @@ FLA_DEVICE void load_gate_a(std::uint32_t (&a)[3][4], GateTile<float, kCols>& ga
 /// A run [begin, end) of a chunk's tokens that is worked on at once, and the token in front of which
 /// decays are anchored: factors are e^{G_i - G_anchor} and e^{G_anchor - G_j}.
 struct TokenRun {
+    static constexpr bool kWhole = false;
     int begin, anchor, end;
     FLA_DEVICE bool holds(int token) const { return token >= begin && token < end; }
     FLA_DEVICE bool meets_block(int block) const {
@@ -181,13 +183,21 @@ struct TokenRun {
     }
 };
 
+/// The run of all tokens, known to the compiler.
+struct WholeChunk {
+    static constexpr bool kWhole = true;
+    static constexpr int begin = 0, anchor = kChunkTokens / 2, end = kChunkTokens;
+    static constexpr FLA_DEVICE bool holds(int) { return true; }
+    static constexpr FLA_DEVICE bool meets_block(int) { return true; }
+};
+
 /// Log-decays (base 2) between the anchor and the tokens row0 .. row0 + 15, for kTiles * 8 channels
 /// from col0 on, as an accumulator: the sum over [anchor, i') or minus that over [i', anchor), where
 /// i' is i + 1 (kAfterWriter) or i (kFromWriter). The sum is a product with a matrix of +-1 and 0,
 /// exact in fp32, so resets elsewhere in the chunk cost no digits.
-template <int kTiles, class Gate, int kCols>
+template <int kTiles, class Gate, int kCols, class Run>
 FLA_DEVICE void anchored_log2_decay(float (&sums)[kTiles][4], GateTile<Gate, kCols>& gate, int row0,
-                                    int col0, const TokenRun& run, DecaySpan span) {
+                                    int col0, const Run& run, DecaySpan span) {
     constexpr int kParts = GateOperand<Gate>::kParts;
     const int lane = device::lane_id();
     const int shift = span == DecaySpan::kAfterWriter ? 1 : 0;
@@ -239,9 +249,9 @@ FLA_DEVICE void anchored_log2_decay(float (&sums)[kTiles][4], GateTile<Gate, kCo
 }
 
 /// Log-decays (base 2) of the channels channel0 + g and + 8 over [begin, anchor) and [anchor, end).
-template <class Gate, int kCols>
+template <class Gate, int kCols, class Run>
 FLA_DEVICE void run_log2_decay(float (&before)[2], float (&after)[2], GateTile<Gate, kCols>& gate,
-                               int channel0, const TokenRun& run) {
+                               int channel0, const Run& run) {
     constexpr int kParts = GateOperand<Gate>::kParts;
     const int lane = device::lane_id();
     const int column = lane / 4;
@@ -313,10 +323,10 @@ FLA_DEVICE std::uint32_t runs_in_range(GateTile<Gate, kCols>& gate, int channel0
 }
 
 /// Multiplies rows of a tile by 2^{sign * log2_decay} in place, for the tokens of the run.
-template <int kTiles, int kCols>
+template <int kTiles, int kCols, class Run>
 FLA_DEVICE void scale_rows(SharedTile<Bf16, kChunkTokens, kCols>& tile,
                            const float (&log2_decay)[kTiles][4], float sign, int row0, int col0,
-                           const TokenRun& run) {
+                           const Run& run) {
     const int lane = device::lane_id();
     FLA_UNROLL
     for (int half = 0; half < 2; ++half) {
@@ -362,14 +372,19 @@ FLA_DEVICE void sum_head_decay(HeadDecay& decay, const float* log_decay, DecaySp
     device::sync_warp();
 }
 
-/// Half of an fp32 number each, so that two 16-bit tiles hold fp32 terms.
-FLA_DEVICE device::Vec<std::uint32_t, 2> split_halves(float x, float y) {
-    const std::uint32_t a = __builtin_bit_cast(std::uint32_t, x),
-                        b = __builtin_bit_cast(std::uint32_t, y);
-    return {(a >> 16) | (b & 0xFFFF0000U), (a & 0xFFFFU) | (b << 16)};
-}
-FLA_DEVICE float join_halves(std::uint16_t high, std::uint16_t low) {
-    return __builtin_bit_cast(float, std::uint32_t{high} << 16 | low);
+/// Sums over the rows of a warp's block, row by row, of one column: x is row g, y row g + 8. Returns
+/// the total of the block in the lanes with g = 7.
+FLA_DEVICE float sum_rows(float& x, float& y) {
+    const int lane = device::lane_id();
+    FLA_UNROLL
+    for (int delta = 4; delta < device::kWarpSize; delta *= 2) {
+        const float before_x = device::shfl_up(x, delta);
+        const float before_y = device::shfl_up(y, delta);
+        x += lane >= delta ? before_x : 0.0F;
+        y += lane >= delta ? before_y : 0.0F;
+    }
+    y += device::shfl(x, 28 + lane % 4);
+    return y;
 }
 
 }  // namespace fla::gated
