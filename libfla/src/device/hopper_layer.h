@@ -130,7 +130,7 @@ namespace fla::device {
 inline namespace FLA_SIDE {
 
 // Loads the tile from the box at coordinates c0 (innermost), c1, ..; elements outside of the tensor
-// are zeros. One thread issues it; `barrier` counts Tile::kBytes.
+// are zeros. c0 is a multiple of 16 bytes. One thread issues it; `barrier` counts Tile::kBytes.
 template <class Tile>
 FLA_DEVICE void tma_load_2d(Tile& tile, const TensorMap& map, int c0, int c1, MBarrier& barrier,
                             Site site = Site::current()) {
@@ -150,8 +150,10 @@ FLA_DEVICE void tma_load_4d(Tile& tile, const TensorMap& map, int c0, int c1, in
     tma_load(tile, map, at, barrier, site);
 }
 
-// Stores the tile to the box; elements outside of the tensor are dropped. One thread issues it,
-// commits and waits. Before, all writers of the tile do fence_proxy_async, then a barrier.
+// Stores the tile to the box; elements past the ends of the tensor are dropped. c0 is a multiple of
+// 16 bytes, no coordinate is negative (CUDA programming guide, "Negative indices"). One thread
+// issues it, commits and waits. Before, all writers of the tile do fence_proxy_async, then a
+// barrier.
 template <class Tile>
 FLA_DEVICE void tma_store_2d(const TensorMap& map, int c0, int c1, Tile& tile,
                              Site site = Site::current()) {

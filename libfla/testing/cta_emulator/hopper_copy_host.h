@@ -315,6 +315,10 @@ std::array<int, kMaxTensorRank> check_tma(const char* name, Tile& tile, const Te
     if (cta().shared().offset(tile.data) % alignof(Tile)) {
         emu::fail(name, " at ", site, ": the tile is not ", alignof(Tile), "-byte aligned");
     }
+    const int unit = 16 / map.element_bytes;
+    if (at[0] % unit) {
+        emu::fail(name, " at ", site, ": coordinate 0 is ", at[0], ", not a multiple of ", unit);
+    }
     std::array<int, kMaxTensorRank> begin{};
     for (int i = 0; i < kRank; ++i) {
         begin[i] = at[i];
@@ -436,6 +440,11 @@ class BulkStoreUnit : public Cta::Unit {
 template <class Tile, int kRank>
 void tma_store(const TensorMap& map, const int (&at)[kRank], Tile& tile, Site site) {
     auto begin = check_tma("tma_store", tile, map, at, site);
+    for (int i = 0; i < kRank; ++i) {
+        if (at[i] < 0) {
+            emu::fail("tma_store at ", site, ": coordinate ", i, " of a store is ", at[i]);
+        }
+    }
     auto* const data = reinterpret_cast<std::byte*>(tile.data);
     for (int panel = 0; panel < Tile::kPanels; ++panel, begin[0] += Tile::kPanelCols) {
         const auto deliver = [map, begin](std::byte* from) {

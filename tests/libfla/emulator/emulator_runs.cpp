@@ -1,6 +1,7 @@
 // The emulator's side of layer_gpu_test.cpp.
 
 #include <deque>
+#include <string>
 #include <vector>
 
 #include "libfla/emulator/hopper_runs.cuh"
@@ -41,16 +42,26 @@ class Emulator {
     std::uint64_t launches_ = 0;
 };
 
+template <class Visit>
+Runs visit_runs(const std::string& wanted, Visit visit) {
+    Emulator side;
+    Runs runs(wanted);
+    visit(side, runs);
+    return runs;
+}
+Runs layer_runs(const std::string& wanted) {
+    return visit_runs(wanted, [](Emulator& side, Runs& runs) { run_layer(side, runs); });
+}
+Runs hopper_runs(const std::string& wanted) {
+    return visit_runs(wanted, [](Emulator& side, Runs& runs) { run_hopper(side, runs); });
+}
+
 }  // namespace
 
-std::vector<LayerRun> run_layer_on_emulator() {
-    Emulator side;
-    return run_layer(side);
-}
+LayerRun run_layer_on_emulator(const std::string& name) { return layer_runs(name).run(); }
+std::vector<std::string> layer_run_names() { return layer_runs("").names(); }
 
-std::vector<LayerRun> run_hopper_on_emulator() {
-    Emulator side;
-    return run_hopper(side);
-}
+LayerRun run_hopper_on_emulator(const std::string& name) { return hopper_runs(name).run(); }
+std::vector<std::string> hopper_run_names() { return hopper_runs("").names(); }
 
 }  // namespace fla::device::testing

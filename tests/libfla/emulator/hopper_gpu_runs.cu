@@ -4,9 +4,11 @@
 
 namespace fla::device::testing {
 
-std::vector<LayerRun> run_hopper_on_gpu() {
+LayerRun run_hopper_on_gpu(const std::string& name) {
     Gpu side;
-    return run_hopper(side);
+    Runs runs(name);
+    run_hopper(side, runs);
+    return runs.run();
 }
 
 }  // namespace fla::device::testing

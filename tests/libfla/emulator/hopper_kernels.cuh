@@ -112,10 +112,13 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(kWarpGroupSize) wgmma_window_kernel(float* out
     }
 }
 
-// Copies a box from one tensor to another, by one thread.
+// Copies a box from one place of a tensor to another place of a second one, by one thread.
+struct BoxCopy {
+    int from[kMaxTensorRank], to[kMaxTensorRank];
+};
 template <class Tile, int kRank>
 FLA_KERNEL void copy_box_kernel(FLA_GRID_CONSTANT TensorMap from, FLA_GRID_CONSTANT TensorMap to,
-                                Index3 at, int at3) {
+                                BoxCopy at) {
     struct Shared {
         Tile tile;
         MBarrier barrier;
@@ -128,25 +131,26 @@ FLA_KERNEL void copy_box_kernel(FLA_GRID_CONSTANT TensorMap from, FLA_GRID_CONST
     shared.barrier.init(1);
     fence_mbarrier_init();
     if constexpr (kRank == 2) {
-        tma_load_2d(shared.tile, from, at.x, at.y, shared.barrier);
+        tma_load_2d(shared.tile, from, at.from[0], at.from[1], shared.barrier);
     }
     if constexpr (kRank == 3) {
-        tma_load_3d(shared.tile, from, at.x, at.y, at.z, shared.barrier);
+        tma_load_3d(shared.tile, from, at.from[0], at.from[1], at.from[2], shared.barrier);
     }
     if constexpr (kRank == 4) {
-        tma_load_4d(shared.tile, from, at.x, at.y, at.z, at3, shared.barrier);
+        tma_load_4d(shared.tile, from, at.from[0], at.from[1], at.from[2], at.from[3],
+                    shared.barrier);
     }
     shared.barrier.arrive_expect_tx(Tile::kBytes);
     while (!shared.barrier.try_wait(0)) {
     }
     if constexpr (kRank == 2) {
-        tma_store_2d(to, at.x, at.y, shared.tile);
+        tma_store_2d(to, at.to[0], at.to[1], shared.tile);
     }
     if constexpr (kRank == 3) {
-        tma_store_3d(to, at.x, at.y, at.z, shared.tile);
+        tma_store_3d(to, at.to[0], at.to[1], at.to[2], shared.tile);
     }
     if constexpr (kRank == 4) {
-        tma_store_4d(to, at.x, at.y, at.z, at3, shared.tile);
+        tma_store_4d(to, at.to[0], at.to[1], at.to[2], at.to[3], shared.tile);
     }
     tma_store_commit();
     tma_store_wait<0>();

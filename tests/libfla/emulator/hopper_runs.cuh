@@ -14,19 +14,20 @@ namespace fla::device::testing {
 inline constexpr std::size_t kHopperSharedBytes = 64 << 10;
 
 template <class Side, class T, int kN, Major kMajorA, Major kMajorB, bool kARegisters>
-void run_wgmma(Side& side, const std::string& name, std::vector<LayerRun>& runs) {
+void run_wgmma(Side& side, const std::string& name, Runs& runs) {
     constexpr int kCount = 64 * kN;
     const RunShape shape{.block_x = kWarpGroupSize, .shared_bytes = kHopperSharedBytes};
     for (const bool accumulate : {false, true}) {
-        auto* const out = side.upload(std::vector<float>(kCount));
-        side.launch(wgmma_kernel<T, kN, kMajorA, kMajorB, kARegisters>, shape, out, accumulate);
-        runs.push_back({name + " n" + std::to_string(kN) + (accumulate ? " added" : ""),
-                        to_words(side.download(out, kCount)), 0});
+        runs.add(name + " n" + std::to_string(kN) + (accumulate ? " added" : ""), [&] {
+            auto* const out = side.upload(std::vector<float>(kCount));
+            side.launch(wgmma_kernel<T, kN, kMajorA, kMajorB, kARegisters>, shape, out, accumulate);
+            return to_words(side.download(out, kCount));
+        });
     }
 }
 
 template <class Side, class T, int kN>
-void run_wgmma_forms(Side& side, const std::string& type, std::vector<LayerRun>& runs) {
+void run_wgmma_forms(Side& side, const std::string& type, Runs& runs) {
     run_wgmma<Side, T, kN, Major::kK, Major::kK, false>(side, type + " a k, b k", runs);
     run_wgmma<Side, T, kN, Major::kMn, Major::kK, false>(side, type + " a m, b k", runs);
     run_wgmma<Side, T, kN, Major::kK, Major::kK, true>(side, type + " a in registers, b k", runs);
@@ -56,27 +57,29 @@ auto integers(std::size_t count, int modulus) {
 }
 
 template <class Tile, int kRank, class Side>
-void run_copy(Side& side, const std::string& name, const TensorShape& shape, Index3 at, int at3,
-              std::vector<LayerRun>& runs) {
+void run_copy(Side& side, const std::string& name, const TensorShape& shape, const BoxCopy& at,
+              Runs& runs) {
     using T = typename Tile::Element;
-    std::size_t count = 1;
-    for (int i = 0; i < shape.rank; ++i) {
-        count *= std::size_t(shape.size[i]);
-    }
-    auto values = integers<T>(count, 251);
-    auto* const from = side.upload(values);
-    std::fill(values.begin(), values.end(), values[1]);
-    auto* const to = side.upload(values);
-    side.launch(copy_box_kernel<Tile, kRank>,
-                RunShape{.block_x = 32, .shared_bytes = kHopperSharedBytes},
-                make_tensor_map(reinterpret_cast<T*>(from), shape, Tile::kSwizzle),
-                make_tensor_map(reinterpret_cast<T*>(to), shape, Tile::kSwizzle), at, at3);
-    runs.push_back({name, to_words(side.download(to, count)), 0});
+    runs.add(name, [&] {
+        std::size_t count = 1;
+        for (int i = 0; i < shape.rank; ++i) {
+            count *= std::size_t(shape.size[i]);
+        }
+        auto values = integers<T>(count, 251);
+        auto* const from = side.upload(values);
+        std::fill(values.begin(), values.end(), values[1]);
+        auto* const to = side.upload(values);
+        side.launch(copy_box_kernel<Tile, kRank>,
+                    RunShape{.block_x = 32, .shared_bytes = kHopperSharedBytes},
+                    make_tensor_map(reinterpret_cast<T*>(from), shape, Tile::kSwizzle),
+                    make_tensor_map(reinterpret_cast<T*>(to), shape, Tile::kSwizzle), at);
+        return to_words(side.download(to, count));
+    });
 }
 
 // The numbers are so small that their sums are exact in any order.
 template <class Side>
-void run_av(Side& side, int rows, int inner, int cols, std::vector<LayerRun>& runs) {
+std::vector<std::uint32_t> run_av(Side& side, int rows, int inner, int cols) {
     const auto upload = [&](int r, int c) {
         return side.upload(integers<Bf16>(std::size_t(r) * std::size_t(c), 13));
     };
@@ -94,44 +97,44 @@ void run_av(Side& side, int rows, int inner, int cols, std::vector<LayerRun>& ru
                          .grid_y = unsigned(cols + 63) / 64,
                          .shared_bytes = sizeof(AvShared)};
     side.launch(av_kernel<AvFault::kNone>, shape, p);
-    runs.push_back({"av inner " + std::to_string(inner),
-                    to_words(side.download(o, std::size_t(rows) * std::size_t(cols))), 0});
+    return to_words(side.download(o, std::size_t(rows) * std::size_t(cols)));
 }
 
 template <class Side>
-std::vector<LayerRun> run_hopper(Side& side) {
-    std::vector<LayerRun> runs;
+void run_hopper(Side& side, Runs& runs) {
     run_wgmma_forms<Side, Bf16, 16>(side, "bf16", runs);
     run_wgmma_forms<Side, Bf16, 32>(side, "bf16", runs);
     run_wgmma_forms<Side, Bf16, 64>(side, "bf16", runs);
     run_wgmma_forms<Side, Bf16, 128>(side, "bf16", runs);
     run_wgmma_forms<Side, Half, 64>(side, "half", runs);
-
-    constexpr std::size_t kWindow = 2 * 64 * 64;
-    auto* const window = side.upload(std::vector<float>(kWindow));
-    side.launch(wgmma_window_kernel,
-                RunShape{.block_x = kWarpGroupSize, .shared_bytes = kHopperSharedBytes}, window);
-    runs.push_back({"wgmma window", to_words(side.download(window, kWindow)), 0});
+    runs.add("wgmma window", [&] {
+        constexpr std::size_t kCount = 2 * 64 * 64;
+        auto* const out = side.upload(std::vector<float>(kCount));
+        side.launch(wgmma_window_kernel,
+                    RunShape{.block_x = kWarpGroupSize, .shared_bytes = kHopperSharedBytes}, out);
+        return to_words(side.download(out, kCount));
+    });
 
     using B128 = TmaTile<Bf16, 32, 128>;
     using B64 = TmaTile<Bf16, 16, 64>;
     using F32 = TmaTile<float, 16, 24, Swizzle::kNone>;
     const TensorShape plane{2, {136, 70}, {1, 136}, {64, 32}};
-    run_copy<B128, 2>(side, "copy 2d", plane, {16, 50, 0}, 0, runs);
-    run_copy<B128, 2>(side, "copy 2d at the begin", plane, {-3, -5, 0}, 0, runs);
-    run_copy<F32, 3>(side, "copy 3d", {3, {40, 3, 30}, {1, 40, 120}, {24, 1, 16}}, {20, 2, 20}, 0,
-                     runs);
+    run_copy<B128, 2>(side, "copy 2d", plane, {{16, 10}, {8, 38}}, runs);
+    run_copy<B128, 2>(side, "copy 2d at the end", plane, {{16, 50}, {16, 50}}, runs);
+    run_copy<B128, 2>(side, "copy 2d at the begin", plane, {{-8, -5}, {0, 3}}, runs);
+    run_copy<F32, 3>(side, "copy 3d", {3, {40, 3, 30}, {1, 40, 120}, {24, 1, 16}},
+                     {{20, 2, 20}, {20, 2, 20}}, runs);
     run_copy<B64, 4>(side, "copy 4d", {4, {64, 3, 21, 2}, {1, 64, 192, 4032}, {64, 1, 16, 1}},
-                     {0, 1, 10}, 1, runs);
+                     {{0, 1, 10, 1}, {0, 2, 10, 0}}, runs);
 
-    auto* const counts = side.upload(std::vector<int>(8));
-    side.launch(small_kernel, RunShape{.block_x = 2 * kWarpGroupSize}, counts);
-    runs.push_back({"small", to_words(side.download(counts, 8)), 0});
-
+    runs.add("small", [&] {
+        auto* const counts = side.upload(std::vector<int>(8));
+        side.launch(small_kernel, RunShape{.block_x = 2 * kWarpGroupSize}, counts);
+        return to_words(side.download(counts, 8));
+    });
     for (const int inner : {8, 64, 200, 456}) {
-        run_av(side, 100, inner, 72, runs);
+        runs.add("av inner " + std::to_string(inner), [&] { return run_av(side, 100, inner, 72); });
     }
-    return runs;
 }
 
 }  // namespace fla::device::testing

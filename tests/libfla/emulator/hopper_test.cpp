@@ -100,9 +100,9 @@ TEST_P(HopperInOrder, WgmmaReadsWindowsOfLargeTiles) {
     EXPECT_EQ(out, wanted);
 }
 
-// A box that hangs over an edge is copied where it is inside; the rest of the tensor stays.
+// What a loaded box has outside of the tensor are zeros; what a stored one has there is dropped.
 template <class Tile, int kRank>
-void expect_copy(emu::Order order, const TensorShape& shape, const int (&at)[kRank]) {
+void expect_copy(emu::Order order, const TensorShape& shape, const BoxCopy& at) {
     using T = typename Tile::Element;
     std::int64_t count = 1;
     for (int i = 0; i < kRank; ++i) {
@@ -110,22 +110,23 @@ void expect_copy(emu::Order order, const TensorShape& shape, const int (&at)[kRa
     }
     std::vector<T> from, to;
     for (std::int64_t i = 0; i < count; ++i) {
-        from.push_back(from_float<T>(float(i % 251)));
+        from.push_back(from_float<T>(float(1 + i % 251)));
         to.push_back(from_float<T>(-1));
     }
     emu::launch(block_of(32, order, Races::kCheck), copy_box_kernel<Tile, kRank>,
                 make_tensor_map(from.data(), shape, Tile::kSwizzle),
-                make_tensor_map(to.data(), shape, Tile::kSwizzle),
-                Index3{at[0], at[1], kRank > 2 ? at[2] : 0}, kRank > 3 ? at[3] : 0);
+                make_tensor_map(to.data(), shape, Tile::kSwizzle), at);
     for (std::int64_t i = 0; i < count; ++i) {
-        bool in = true;
-        std::int64_t rest = i;
+        bool written = true, inside = true;
+        std::int64_t rest = i, source = 0;
         for (int d = 0; d < kRank; rest /= shape.size[d], ++d) {
-            const std::int64_t c = rest % shape.size[d] - at[d];
-            in &= 0 <= c && c < (d == 0 ? Tile::kCols : shape.box[d]);
+            const std::int64_t in_box = rest % shape.size[d] - at.to[d], c = at.from[d] + in_box;
+            written &= 0 <= in_box && in_box < (d == 0 ? Tile::kCols : shape.box[d]);
+            inside &= 0 <= c && c < shape.size[d];
+            source += c * shape.stride[d];
         }
-        const auto element = std::size_t(i);
-        ASSERT_EQ(to_float(to[element]), in ? to_float(from[element]) : -1.0f) << i;
+        const float loaded = written && inside ? to_float(from[std::size_t(source)]) : 0.0f;
+        ASSERT_EQ(to_float(to[std::size_t(i)]), written ? loaded : -1.0f) << i;
     }
 }
 
@@ -134,11 +135,28 @@ TEST_P(HopperInOrder, BulkCopiesStopAtTheEdgesOfTheTensor) {
     using B64 = TmaTile<Bf16, 16, 64>;
     using F32 = TmaTile<float, 16, 24, Swizzle::kNone>;
     const TensorShape plane{2, {136, 70}, {1, 136}, {64, 32}};
-    expect_copy<B128, 2>(GetParam(), plane, {16, 50});
-    expect_copy<B128, 2>(GetParam(), plane, {-3, -5});
-    expect_copy<F32, 3>(GetParam(), {3, {40, 3, 30}, {1, 40, 120}, {24, 1, 16}}, {20, 2, 20});
+    expect_copy<B128, 2>(GetParam(), plane, {{16, 10}, {8, 38}});
+    expect_copy<B128, 2>(GetParam(), plane, {{16, 50}, {16, 50}});
+    expect_copy<B128, 2>(GetParam(), plane, {{-8, -5}, {0, 3}});
+    expect_copy<F32, 3>(GetParam(), {3, {40, 3, 30}, {1, 40, 120}, {24, 1, 16}},
+                        {{20, 2, 20}, {20, 2, 20}});
     expect_copy<B64, 4>(GetParam(), {4, {64, 3, 21, 2}, {1, 64, 192, 4032}, {64, 1, 16, 1}},
-                        {0, 1, 10, 1});
+                        {{0, 1, 10, 1}, {0, 2, 10, 0}});
+}
+
+// The CUDA guide forbids negative coordinates of a store, Triton any off the 16 bytes.
+TEST(Hopper, BulkCopiesRejectTheirCoordinates) {
+    const auto error = [](const BoxCopy& at) {
+        std::vector<Bf16> from(136 * 70), to(136 * 70);
+        const TensorShape plane{2, {136, 70}, {1, 136}, {64, 32}};
+        return error_of(block_of(32), copy_box_kernel<TmaTile<Bf16, 32, 128>, 2>,
+                        make_tensor_map(from.data(), plane, Swizzle::k128B),
+                        make_tensor_map(to.data(), plane, Swizzle::k128B), at);
+    };
+    EXPECT_THAT(error({{-8, -5}, {8, 3}}), IsEmpty());
+    EXPECT_THAT(error({{-3, 0}, {0, 0}}), HasSubstr("coordinate 0 is -3, not a multiple of 8"));
+    EXPECT_THAT(error({{0, 0}, {4, 0}}), HasSubstr("coordinate 0 is 4, not a multiple of 8"));
+    EXPECT_THAT(error({{0, 0}, {0, -5}}), HasSubstr("coordinate 1 of a store is -5"));
 }
 
 TEST(Hopper, MakeTensorMapRejectsAStrideOffThe16Bytes) {

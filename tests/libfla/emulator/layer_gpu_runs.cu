@@ -3,9 +3,11 @@
 
 namespace fla::device::testing {
 
-std::vector<LayerRun> run_layer_on_gpu() {
+LayerRun run_layer_on_gpu(const std::string& name) {
     Gpu side;
-    return run_layer(side);
+    Runs runs(name);
+    run_layer(side, runs);
+    return runs.run();
 }
 
 }  // namespace fla::device::testing

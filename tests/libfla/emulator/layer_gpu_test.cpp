@@ -1,12 +1,13 @@
 // The two sides of the device layer against each other: what the kernels write on a GPU is what
-// they write on the emulator.
+// they write on the emulator. One test a run: an illegal instruction ends all later ones in its
+// process.
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <bit>
+#include <cctype>
 #include <cmath>
-#include <vector>
+#include <string>
 
 #include "host/device_properties.h"
 #include "libfla/emulator/layer_runs.h"
@@ -22,47 +23,57 @@ bool agree(std::uint32_t x, std::uint32_t y, double relative) {
     return std::abs(a - b) <= relative * std::abs(b);
 }
 
-/// Names the runs that differ, each with its first difference.
-void expect_same(const std::vector<LayerRun>& gpu, const std::vector<LayerRun>& emulator) {
-    ASSERT_EQ(gpu.size(), emulator.size());
-    for (std::size_t i = 0; i < gpu.size(); ++i) {
-        const LayerRun &found = gpu[i], &wanted = emulator[i];
-        ASSERT_EQ(found.name, wanted.name);
-        ASSERT_EQ(found.words.size(), wanted.words.size()) << found.name;
-        std::size_t wrong = 0, first = 0;
-        for (std::size_t w = found.words.size(); w-- > 0;) {
-            if (!agree(found.words[w], wanted.words[w], wanted.relative)) {
-                ++wrong;
-                first = w;
-            }
+/// The major version is 0 without a GPU.
+int gpu_major() { return num_devices() == 0 ? 0 : device_properties(0).compute_major; }
+
+void expect_same(const LayerRun& gpu, const LayerRun& emulator, const std::string& name) {
+    ASSERT_EQ(gpu.name, name);
+    ASSERT_EQ(emulator.name, name);
+    ASSERT_EQ(gpu.words.size(), emulator.words.size());
+    std::size_t wrong = 0, first = 0;
+    for (std::size_t w = gpu.words.size(); w-- > 0;) {
+        if (!agree(gpu.words[w], emulator.words[w], emulator.relative)) {
+            ++wrong;
+            first = w;
         }
-        EXPECT_EQ(wrong, 0u) << found.name << ": " << wrong << " of " << found.words.size()
-                             << " words, the first is word " << first << ": GPU " << std::hex
-                             << found.words[first] << ", emulator " << wanted.words[first];
     }
+    EXPECT_EQ(wrong, 0u) << "of " << gpu.words.size() << " words, the first is word " << first
+                         << ": GPU " << std::hex << gpu.words[first] << ", emulator "
+                         << emulator.words[first];
 }
 
-TEST(LayerGpu, WritesWhatTheEmulatorWrites) {
-    if (num_devices() == 0) {
-        GTEST_SKIP() << "needs a GPU, found none";
+/// A run as the name of a test: "a k, b n" is a_k_b_n.
+std::string test_name(const ::testing::TestParamInfo<std::string>& info) {
+    std::string name;
+    for (const char c : info.param) {
+        if (std::isalnum(static_cast<unsigned char>(c))) {
+            name += c;
+        } else if (!name.empty() && name.back() != '_') {
+            name += '_';
+        }
     }
-    const DeviceProperties device = device_properties(0);
-    if (device.compute_major < 8) {
-        GTEST_SKIP() << "needs sm_80, found sm_" << device.compute_major << device.compute_minor;
-    }
-    expect_same(run_layer_on_gpu(), run_layer_on_emulator());
+    return name;
 }
 
-TEST(LayerGpu, HopperWritesWhatTheEmulatorWrites) {
-    if (num_devices() == 0) {
-        GTEST_SKIP() << "needs a GPU, found none";
+class LayerGpu : public ::testing::TestWithParam<std::string> {};
+class HopperGpu : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(LayerGpu, WritesWhatTheEmulatorWrites) {
+    if (gpu_major() < 8) {
+        GTEST_SKIP() << "needs sm_80 or later, found major version " << gpu_major();
     }
-    const DeviceProperties device = device_properties(0);
-    if (device.compute_major != 9) {
-        GTEST_SKIP() << "needs sm_90, found sm_" << device.compute_major << device.compute_minor;
-    }
-    expect_same(run_hopper_on_gpu(), run_hopper_on_emulator());
+    expect_same(run_layer_on_gpu(GetParam()), run_layer_on_emulator(GetParam()), GetParam());
 }
+
+TEST_P(HopperGpu, WritesWhatTheEmulatorWrites) {
+    if (gpu_major() != 9) {
+        GTEST_SKIP() << "needs sm_90, found major version " << gpu_major();
+    }
+    expect_same(run_hopper_on_gpu(GetParam()), run_hopper_on_emulator(GetParam()), GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Runs, LayerGpu, ::testing::ValuesIn(layer_run_names()), test_name);
+INSTANTIATE_TEST_SUITE_P(Runs, HopperGpu, ::testing::ValuesIn(hopper_run_names()), test_name);
 
 }  // namespace
 }  // namespace fla::device::testing

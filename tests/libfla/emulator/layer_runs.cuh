@@ -24,13 +24,14 @@ inline std::vector<float> number_inputs() {
 }
 
 template <class Side>
-std::vector<LayerRun> run_layer(Side& side) {
-    std::vector<LayerRun> runs;
-    const auto run = [&](const char* name, auto kernel, const RunShape& shape, auto out,
-                         auto... arguments) {
+void run_layer(Side& side, Runs& runs) {
+    const auto write = [&](auto kernel, const RunShape& shape, const auto& out, auto... arguments) {
         auto* const to = side.upload(out);
         side.launch(kernel, shape, arguments..., to);
-        runs.push_back({name, to_words(side.download(to, out.size())), 0});
+        return to_words(side.download(to, out.size()));
+    };
+    const auto run = [&](const char* name, auto kernel, const RunShape& shape, const auto& out) {
+        runs.add(name, [&] { return write(kernel, shape, out); });
     };
     const std::vector<float> product(16 * 8);
     run("mma_bf16", mma_kernel<Bf16>, RunShape{}, product);
@@ -46,27 +47,32 @@ std::vector<LayerRun> run_layer(Side& side) {
         std::vector<int>(6 * 48));
 
     const RunShape wide{.block_x = 64, .grid_x = 8};
-    const float* const numbers = side.upload(number_inputs());
-    run("number", number_kernel, wide, std::vector<std::uint32_t>(512 * kNumberWords), numbers);
+    runs.add("number", [&] {
+        return write(number_kernel, wide, std::vector<std::uint32_t>(512 * kNumberWords),
+                     side.upload(number_inputs()));
+    });
 
-    std::vector<float> values(512);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        values[i] = -150.0f + 0.37f * float(i);
+    std::vector<float> exponents(512), integers(512);
+    for (std::size_t i = 0; i < 512; ++i) {
+        exponents[i] = -150.0f + 0.37f * float(i);
+        integers[i] = float(i * i % 1009);
     }
-    const float* const exponents = side.upload(values);
-    run("exp2", exp2_kernel, wide, std::vector<float>(512), exponents);
-    runs.back().relative = 1e-6;
-
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        values[i] = float(i * i % 1009);
-    }
-    const float* const integers = side.upload(values);
-    run("copy", copy_kernel<false>, RunShape{}, std::vector<float>(320), integers);
-    auto* const sums = side.upload(std::vector<float>(kRingThreads));
-    side.launch(ring_kernel<RingFault::kNone>, RunShape{.block_x = kRingThreads}, integers, sums,
-                512 / kRingThreads);
-    runs.push_back({"ring", to_words(side.download(sums, kRingThreads)), 0});
-    return runs;
+    constexpr double kExp2Relative = 1e-6;
+    runs.add(
+        "exp2",
+        [&] { return write(exp2_kernel, wide, std::vector<float>(512), side.upload(exponents)); },
+        kExp2Relative);
+    runs.add("copy", [&] {
+        return write(copy_kernel<false>, RunShape{}, std::vector<float>(320),
+                     side.upload(integers));
+    });
+    runs.add("ring", [&] {
+        const float* const from = side.upload(integers);
+        auto* const sums = side.upload(std::vector<float>(kRingThreads));
+        side.launch(ring_kernel<RingFault::kNone>, RunShape{.block_x = kRingThreads}, from, sums,
+                    512 / kRingThreads);
+        return to_words(side.download(sums, kRingThreads));
+    });
 }
 
 }  // namespace fla::device::testing
