@@ -44,6 +44,18 @@ target_link_libraries(flagen_torch INTERFACE "${_torch_root}/lib/libtorch_cpu.so
     Threads::Threads)
 target_link_options(flagen_torch INTERFACE "-Wl,-rpath,${_torch_root}/lib")
 
+# flagen::torch_cuda: devices and streams of a LibTorch with CUDA, for code that starts kernels on its tensors. Tensors on a
+# GPU need libtorch_cuda.so too, which only programs that make such tensors load.
+if(FLAGEN_CUDA)
+    if(EXISTS "${_torch_root}/lib/libc10_cuda.so")
+        add_library(flagen_torch_cuda INTERFACE)
+        add_library(flagen::torch_cuda ALIAS flagen_torch_cuda)
+        target_link_libraries(flagen_torch_cuda INTERFACE "${_torch_root}/lib/libc10_cuda.so" CUDA::cudart)
+    else()
+        message(STATUS "LibTorch has no CUDA: its operators run on the CPU")
+    endif()
+endif()
+
 # <torch/torch.h> takes about 15 s to parse; every torch target reuses this one.
 file(WRITE "${CMAKE_BINARY_DIR}/torch_pch.cpp.in" "// Holds the precompiled LibTorch header.\n")
 configure_file("${CMAKE_BINARY_DIR}/torch_pch.cpp.in" "${CMAKE_BINARY_DIR}/torch_pch.cpp" COPYONLY)

@@ -15,8 +15,10 @@ constexpr double kNormalizerEps = 1e-6;
 
 using OptionalTensor = std::optional<at::Tensor>;
 
-at::Tensor apply_feature_map(const at::Tensor& x, bool elu1) {
-    return elu1 ? at::elu(x).add(1.0) : x;
+/// phi(x), computed in `dtype` and handed over as `scanned`.
+at::Tensor apply_feature_map(const at::Tensor& x, bool elu1, at::ScalarType dtype,
+                             at::ScalarType scanned) {
+    return (elu1 ? at::elu(x.to(dtype)).add(1.0) : x).to(scanned);
 }
 
 /// [B, H, K, V + 1]: the state with z as its last column, zeros for the absent half.
@@ -58,11 +60,13 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> chunk_linear_attn_composite(
     check_inputs(q, k, v, initial_state, initial_z, feature_map, normalize);
     const at::ScalarType dtype = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     const bool elu1 = feature_map == "elu1";
-    const at::Tensor phi_q = apply_feature_map(q.to(dtype), elu1);
-    const at::Tensor phi_k = apply_feature_map(k.to(dtype), elu1);
+    // Numerator and denominator keep fp32: in gradients of their quotient they nearly cancel.
+    const at::ScalarType scanned = normalize ? dtype : scan_dtype(q);
+    const at::Tensor phi_q = apply_feature_map(q, elu1, dtype, scanned);
+    const at::Tensor phi_k = apply_feature_map(k, elu1, dtype, scanned);
     if (!normalize) {
         auto [o, state] =
-            call_linear_attn_base(phi_q, phi_k, v.to(dtype), scale, initial_state, reverse);
+            call_linear_attn_base(phi_q, phi_k, v.to(scanned), scale, initial_state, reverse);
         const at::Tensor no_z =
             at::empty_symint({q.sym_size(0), v.sym_size(2), 0}, state.options());
         return {o.to(v.scalar_type()), state, no_z};

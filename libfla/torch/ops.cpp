@@ -35,6 +35,12 @@ ScanOutput to_output(ScanResult result) {
 
 }  // namespace
 
+at::ScalarType scan_dtype(const at::Tensor& tensor) {
+    const at::ScalarType dtype = tensor.scalar_type();
+    return dtype == at::kDouble || (dtype == at::kBFloat16 && tensor.is_cuda()) ? dtype
+                                                                                : at::kFloat;
+}
+
 ScanResult call_linear_attn_base(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                  std::optional<double> scale, const OptionalTensor& initial_state,
                                  bool reverse) {

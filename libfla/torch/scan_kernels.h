@@ -22,7 +22,16 @@ struct ScanGradients {
 /// tensor; that of an absent initial state has the compute dtype.
 [[nodiscard]] ScanGradients scan_backward_cpu(const ScanOp& op, const ScanArguments& args);
 
-/// Shapes and dtypes of the two functions above, without memory: for tracing.
+/// The same on CUDA tensors, on the current stream of their device, without synchronization. float64
+/// and the delta rule are refused, and everything is in a build without CUDA.
+[[nodiscard]] std::tuple<at::Tensor, at::Tensor> scan_forward_cuda(const ScanOp& op,
+                                                                   const ScanArguments& args);
+[[nodiscard]] ScanGradients scan_backward_cuda(const ScanOp& op, const ScanArguments& args);
+
+/// Throws the c10::Error of an operator that has no CUDA kernel.
+[[noreturn]] void refuse_cuda(const ScanOp& op);
+
+/// Shapes and dtypes of forward and backward, without memory: for tracing.
 [[nodiscard]] std::tuple<at::Tensor, at::Tensor> scan_forward_meta(const ScanOp& op,
                                                                    const ScanArguments& args);
 [[nodiscard]] ScanGradients scan_backward_meta(const ScanOp& op, const ScanArguments& args);

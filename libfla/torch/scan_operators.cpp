@@ -1,5 +1,5 @@
-// Registers the scan operators and their backward operators: schemas, CPU, Meta, Autograd, and a
-// CUDA kernel that says what is missing.
+// Registers the scan operators and their backward operators: schemas, CPU, CUDA, Meta and
+// Autograd kernels.
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -193,28 +193,6 @@ struct ScanOperator {
         return grads;
     }
 
-    [[noreturn]] static void refuse_cuda() {
-        TORCH_CHECK_NOT_IMPLEMENTED(false, kOp.name,
-                                    ": no CUDA kernel in this build of libfla_torch; move the "
-                                    "tensors to the CPU");
-    }
-
-    static ForwardResult forward_cuda(const at::Tensor& /*q*/, const at::Tensor& /*k*/,
-                                      const at::Tensor& /*v*/, const Extra&... /*extra*/,
-                                      std::optional<double> /*scale*/,
-                                      const OptionalTensor& /*initial_state*/, bool /*reverse*/) {
-        refuse_cuda();
-    }
-
-    static BackwardResult backward_cuda(const at::Tensor& /*q*/, const at::Tensor& /*k*/,
-                                        const at::Tensor& /*v*/, const Extra&... /*extra*/,
-                                        const at::Tensor& /*grad_o*/,
-                                        const OptionalTensor& /*grad_final_state*/,
-                                        std::optional<double> /*scale*/,
-                                        const OptionalTensor& /*initial_state*/, bool /*reverse*/) {
-        refuse_cuda();
-    }
-
     static void define(torch::Library& library) {
         std::string extra = kHasDecay ? "Tensor g, " : "";
         extra += kOp.delta ? "Tensor beta, " : "";
@@ -244,8 +222,8 @@ struct ScanOperator {
     }
 
     static void implement_cuda(torch::Library& library) {
-        library.impl(kOp.name, TORCH_FN(forward_cuda));
-        library.impl(kOp.backward_name, TORCH_FN(backward_cuda));
+        library.impl(kOp.name, TORCH_FN(forward_kernel<&scan_forward_cuda>));
+        library.impl(kOp.backward_name, TORCH_FN(backward_kernel<&scan_backward_cuda>));
     }
 
     static void implement_autograd(torch::Library& library) {

@@ -95,9 +95,10 @@ std::tuple<at::Tensor, at::Tensor> chunk_ssd_composite(const at::Tensor& x, cons
     if (initial_state.has_value()) {
         state = initial_state->to(dtype).transpose(-1, -2);
     }
-    auto [y, final_state] =
-        call_simple_gla(c.to(dtype), b.to(dtype), inputs * step.unsqueeze(-1), log_decay,
-                        /*scale=*/1.0, state, reverse);
+    const at::ScalarType scanned = scan_dtype(x);
+    auto [y, final_state] = call_simple_gla(c.to(scanned), b.to(scanned),
+                                            (inputs * step.unsqueeze(-1)).to(scanned), log_decay,
+                                            /*scale=*/1.0, state, reverse);
     if (d.has_value()) {
         y = y + inputs * d->to(dtype).unsqueeze(-1);
     }

@@ -30,12 +30,25 @@ void check_main_dtype(const char* op, const char* name, const at::Tensor& tensor
                 ", expected ", main, " (the dtype of q)");
 }
 
+DType core_dtype(at::ScalarType dtype) {
+    switch (dtype) {
+        case at::kDouble:
+            return DType::kFloat64;
+        case at::kBFloat16:
+            return DType::kBFloat16;
+        case at::kHalf:
+            return DType::kFloat16;
+        default:
+            return DType::kFloat32;
+    }
+}
+
 template <typename Pointer>
 BasicTensorRef<Pointer> make_ref(const at::Tensor& tensor, Pointer data) {
     TORCH_INTERNAL_ASSERT(tensor.dim() <= kMaxDims);
     BasicTensorRef<Pointer> ref;
     ref.data = data;
-    ref.dtype = tensor.scalar_type() == at::kDouble ? DType::kFloat64 : DType::kFloat32;
+    ref.dtype = core_dtype(tensor.scalar_type());
     ref.ndim = static_cast<int>(tensor.dim());
     for (int d = 0; d < ref.ndim; ++d) {
         ref.sizes[static_cast<std::size_t>(d)] = tensor.size(d);
@@ -129,6 +142,13 @@ void check_arguments(const ScanOp& op, const ScanArguments& args) {
     check_device("initial_state", args.initial_state);
     check_device("grad_o", args.grad_o);
     check_device("grad_final_state", args.grad_final_state);
+}
+
+void check_dense_rows(const char* op, const char* name, const at::Tensor& tensor) {
+    const std::int64_t last = tensor.dim() - 1;
+    TORCH_CHECK(tensor.size(last) <= 1 || tensor.stride(last) == 1, op, ": ", name,
+                " has innermost stride ", tensor.stride(last),
+                ", expected 1 (contiguous() makes a copy that has it)");
 }
 
 at::Tensor readable(const at::Tensor& tensor, at::ScalarType dtype) {

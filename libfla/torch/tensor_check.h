@@ -55,7 +55,10 @@ void check_sizes(const char* op, const char* name, const at::Tensor& tensor,
 /// undefined tensor stays undefined.
 [[nodiscard]] at::Tensor readable(const at::Tensor& tensor, at::ScalarType dtype);
 
-/// Views the memory of a float32 or float64 tensor of at most kMaxDims dimensions; an undefined
+/// Checks that the innermost stride is 1.
+void check_dense_rows(const char* op, const char* name, const at::Tensor& tensor);
+
+/// Views the memory of a floating-point tensor of at most kMaxDims dimensions; an undefined
 /// tensor gives null data. The tensor must outlive the view.
 [[nodiscard]] ConstTensorRef const_ref(const at::Tensor& tensor);
 [[nodiscard]] TensorRef mutable_ref(const at::Tensor& tensor);

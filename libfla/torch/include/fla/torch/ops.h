@@ -18,6 +18,14 @@
 /// Strides: tensors whose last dimension is contiguous are read in place; any other tensor is
 /// copied. Results are contiguous. Results carry the same bits for any number of threads.
 ///
+/// CUDA: linear attention, scalar-gated attention, GLA and SSD run on sm_80 and later, on the
+/// current stream of the tensors' device, without synchronizing (CUDA graphs may capture them), with
+/// K, V <= 256. bfloat16 with K, V <= 128 runs on tensor cores, everything else several times
+/// slower (fla/gated_cuda.h says what decides). chunk_ssd() and chunk_linear_attn() without the
+/// normaliser keep bfloat16 in the scan; with it, the scan is float32. q, k, v and per-channel gates
+/// must have a contiguous last dimension and are never copied; states are, and so is a gradient of o
+/// that has none. There is no float64, and gates above 0 or NaN are not looked for.
+///
 /// Gradients: once differentiable, for every tensor argument, states included.
 ///
 /// Reverse direction walks from the last token to the first: initial_state is then the state after
@@ -25,7 +33,7 @@
 /// argument and result along T.
 ///
 /// @throws c10::Error naming operator, tensor, found and expected value if a shape, dtype or device
-///         is wrong, and for CUDA tensors as long as the build has no CUDA kernel.
+///         is wrong, and for CUDA tensors where the build or the operator has no CUDA kernel.
 namespace fla::ops {
 
 enum class Direction { kForward, kReverse };
