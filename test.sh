@@ -26,6 +26,9 @@ if [ "$preset" = ci ]; then
     cmake --build "build/$preset" --parallel "${FLAGEN_JOBS:-$(nproc)}" --target all_verify_interface_header_sets
 fi
 
+printf '[test] '
+python3 libfla/benchmarks/gpu_sources_digest.py --check libfla/gpu_report.json
+
 printf '[test] run\n'
 if [ "$#" -eq 0 ]; then
     set -- -LE slow
