@@ -261,7 +261,8 @@ def run(options):
     bad = report["tests"]["failed"] + sum(s["result"] != "passed" for s in report["sanitizers"])
     bad += sum(b["status"] != 0 for b in report["benchmarks"])
     say(f"{options.out}: {report['tests']['passed']} tests passed, {bad} problems, {len(report['rows'])} rows")
-    return 1 if bad or not results else 0
+    nothing_ran = bool(results) and report["tests"]["passed"] == 0
+    return 1 if bad or nothing_ran else 0
 
 
 def main():

@@ -12,14 +12,10 @@ namespace {
 /// Everything in the compute dtype and readable strides.
 ScanInputs readable_inputs(const ScanArguments& args) {
     const at::ScalarType dtype = args.compute_dtype();
-    return {readable(args.q, dtype),
-            readable(args.k, dtype),
-            readable(args.v, dtype),
-            readable(args.g, dtype),
-            readable(args.beta, dtype),
-            readable(args.initial_state, dtype),
-            readable(args.grad_o, dtype),
-            readable(args.grad_final_state, dtype)};
+    return {readable(args.q, dtype),      readable(args.k, dtype),
+            readable(args.v, dtype),      readable(args.g, dtype),
+            readable(args.beta, dtype),   readable(args.initial_state, dtype),
+            readable(args.grad_o, dtype), readable(args.grad_final_state, dtype)};
 }
 
 }  // namespace
@@ -55,8 +51,8 @@ ScanGradients scan_backward_cpu(const ScanOp& op, const ScanArguments& args) {
     const ScanInputs in = readable_inputs(args);
     const at::ScalarType dtype = args.compute_dtype();
     const bool exact = dtype == at::kDouble;
-    const ScanGradients grads{new_like(args.q, dtype), new_like(args.k, dtype),
-                              new_like(args.v, dtype), new_like(args.g, dtype),
+    const ScanGradients grads{new_like(args.q, dtype),    new_like(args.k, dtype),
+                              new_like(args.v, dtype),    new_like(args.g, dtype),
                               new_like(args.beta, dtype), new_state(args)};
     const auto run = [&](auto params, auto chunked, auto reference) {
         fill_inputs(params, op, args, in);

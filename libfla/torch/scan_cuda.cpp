@@ -1,5 +1,5 @@
-// The scans on CUDA tensors: outputs and workspace from LibTorch's allocator, kernels on the current
-// stream of the tensors' device.
+// The scans on CUDA tensors: outputs and workspace from LibTorch's allocator, kernels on the
+// current stream of the tensors' device.
 #include <ATen/ATen.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
@@ -31,8 +31,9 @@ void check_cuda_arguments(const ScanOp& op, const ScanArguments& args) {
     check_arguments(op, args);
     TORCH_CHECK(args.q.is_cuda(), op.name, ": q is on ", args.q.device(),
                 ", expected a CUDA device");
-    TORCH_CHECK(args.q.scalar_type() != at::kDouble, op.name,
-                ": q is Double, expected Float, BFloat16 or Half on CUDA (float64 runs on the CPU)");
+    TORCH_CHECK(
+        args.q.scalar_type() != at::kDouble, op.name,
+        ": q is Double, expected Float, BFloat16 or Half on CUDA (float64 runs on the CPU)");
     check_dense_rows(op.name, "q", args.q);
     check_dense_rows(op.name, "k", args.k);
     check_dense_rows(op.name, "v", args.v);

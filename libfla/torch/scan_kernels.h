@@ -22,8 +22,8 @@ struct ScanGradients {
 /// tensor; that of an absent initial state has the compute dtype.
 [[nodiscard]] ScanGradients scan_backward_cpu(const ScanOp& op, const ScanArguments& args);
 
-/// The same on CUDA tensors, on the current stream of their device, without synchronization. float64
-/// and the delta rule are refused, and everything is in a build without CUDA.
+/// The same on CUDA tensors, on the current stream of their device, without synchronization.
+/// float64 and the delta rule are refused, and everything is in a build without CUDA.
 [[nodiscard]] std::tuple<at::Tensor, at::Tensor> scan_forward_cuda(const ScanOp& op,
                                                                    const ScanArguments& args);
 [[nodiscard]] ScanGradients scan_backward_cuda(const ScanOp& op, const ScanArguments& args);

@@ -125,8 +125,8 @@ std::string error_of_cuda_kernel(const std::string& name) {
     torch::jit::Stack stack;
     for (const auto& argument : op.schema().arguments()) {
         const bool per_head = argument.name() == "g" && name == "fla::chunk_simple_gla";
-        stack.push_back(argument.default_value().value_or(
-            per_head ? at::zeros({1, 1, 1}) : at::zeros({1, 1, 1, 1})));
+        stack.push_back(argument.default_value().value_or(per_head ? at::zeros({1, 1, 1})
+                                                                   : at::zeros({1, 1, 1, 1})));
     }
     return error_of([&] { op.callBoxedForDispatchKey(c10::DispatchKey::CUDA, stack); });
 }
