@@ -103,7 +103,9 @@ TEST_P(GatedKernelEmulated, ServesEveryPairOfWidths) {
             SCOPED_TRACE(std::to_string(keys) + " x " + std::to_string(values));
             setup_.keys = keys;
             setup_.values = values;
-            expect_equals_recurrence(setup_, {});
+            for (const DType gate : {DType::kFloat32, DType::kBFloat16}) {
+                expect_equals_recurrence(setup_, {DType::kBFloat16, gate});
+            }
         }
     }
 }

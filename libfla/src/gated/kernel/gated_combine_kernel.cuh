@@ -40,7 +40,7 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(kCombineThreads) gated_combine_kernel(CombineP
                 device::load(p.initial_state + sequence * p.initial_sequence_stride +
                              head * p.initial_head_stride + row * p.initial_row_stride + col);
     }
-    constexpr int kBatch = 8;  // loads in flight
+    constexpr int kBatch = 32;  // loads in flight
     const std::int64_t count = end - begin;
     for (std::int64_t i0 = 0; i0 < count; i0 += kBatch) {
         float added[kBatch], log2_decay[kBatch];

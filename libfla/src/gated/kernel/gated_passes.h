@@ -41,8 +41,8 @@ struct GatedPlan {
     bool splits_state;
 };
 
-/// Sequences from this length on read the state as bf16 and a rest, so that errors do not grow with
-/// position.
+/// Sequences without decay from this length on read the state as bf16 and a rest: the rounding of a
+/// state that never forgets is an error that grows with position.
 inline constexpr std::int64_t kSplitStateTokens = 500'000;
 
 [[nodiscard]] inline Element element_of(DType dtype) {
@@ -95,7 +95,7 @@ template <std::size_t kCount>
               kMaxRecurrentDim, " on CUDA");
     plan.key_tile = shape.keys <= 64 ? 64 : 128;
     plan.value_tile = shape.values <= 64 ? 64 : 128;
-    plan.splits_state = shape.tokens >= kSplitStateTokens;
+    plan.splits_state = decay == Decay::kNone && shape.tokens >= kSplitStateTokens;
     const std::int64_t segment_tokens = segment_tokens_of(shape, plan.tiles);
     const std::int64_t segments = (shape.tokens + segment_tokens - 1) / segment_tokens;
     plan.map = SegmentMap{};

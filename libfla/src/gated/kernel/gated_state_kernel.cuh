@@ -21,8 +21,8 @@ template <class Traits>
 struct StateShared {
     struct NoGate {};
     struct Stage {
-        SharedTile<Bf16, kChunkTokens, Traits::kK> key;
-        SharedTile<Bf16, kChunkTokens, Traits::kV> value;
+        TokenTile<Traits::kK> key;
+        TokenTile<Traits::kV> value;
         std::conditional_t<Traits::kChannelDecay, GateTile<typename Traits::Gate, Traits::kK>,
                            NoGate>
             gate;
@@ -37,10 +37,10 @@ FLA_DEVICE void load_state_stage(typename StateShared<Traits>::Stage& stage, con
                                  const Segment& segment, int chunk_index, int head) {
     const Chunk chunk = chunk_at(segment, chunk_index, p.backwards);
     constexpr int kThreads = Traits::kThreads;
-    load_operand<kThreads>(stage.key, p.key, segment, chunk, head, p.key_dim);
-    load_operand<kThreads>(stage.value, p.value, segment, chunk, head, p.value_dim);
+    load_operand<kThreads, Traits::kK>(stage.key, p.key, segment, chunk, head, p.key_dim);
+    load_operand<kThreads, Traits::kV>(stage.value, p.value, segment, chunk, head, p.value_dim);
     if constexpr (Traits::kChannelDecay) {
-        load_operand<kThreads>(stage.gate, p.gate, segment, chunk, head, p.key_dim);
+        load_operand<kThreads, Traits::kK, typename Traits::Gate>(stage.gate, p.gate, segment, chunk, head, p.key_dim);
     }
 }
 
@@ -58,7 +58,6 @@ FLA_DEVICE float fetch_head_gate(const ScanParams& p, const Segment& segment, in
 /// log-decays. One CTA does one segment of one head. All exponents are <= 0.
 template <class Traits>
 FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_state_kernel(StateParams params) {
-    using Gate = typename Traits::Gate;
     constexpr int kMTiles = Traits::kMTiles, kNTiles = Traits::kNTiles;
     auto& shared = device::dynamic_shared<StateShared<Traits>>();
     const ScanParams& p = params.scan;
@@ -133,7 +132,7 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_state_kernel(StatePara
                 load_a_transposed(a, stage.key, block * kBlockTokens, channel);
                 if constexpr (Traits::kChannelDecay) {
                     // Sums over the tokens behind each token of the block, as [channel, token].
-                    constexpr int kParts = GateOperand<Gate>::kParts;
+                    constexpr int kParts = kGateParts<std::remove_reference_t<decltype(stage.gate)>>;
                     const int shift = p.span == DecaySpan::kAfterWriter ? 1 : 0;
                     float sums[2][4] = {};
                     FLA_UNROLL

@@ -7,20 +7,26 @@
 namespace fla::gated {
 
 using device::Bf16;
-using device::SharedTile;
+
+/// A row-major bf16 matrix in shared memory. Rows are 16 bytes longer than their elements, so that
+/// ldmatrix and accumulator-shaped accesses are free of bank conflicts. (Exchanging units by the row's
+/// number instead needs no padding, but addresses that are no immediates: slower.)
+template <int kRows, int kCols>
+using Tile = device::SharedTile<Bf16, kRows, kCols>;
+template <int kCols>
+using TokenTile = Tile<kChunkTokens, kCols>;
 
 inline constexpr int kBlockTokens = 16;  ///< Rows of one mma.
 inline constexpr int kBlocks = kChunkTokens / kBlockTokens;
 
-/// A gate tile: bf16 as ldmatrix wants it, fp32 with rows that are 16 bytes longer.
 template <class Gate, int kCols>
-using GateTile = SharedTile<Gate, kChunkTokens, kCols>;
+using GateTile = device::SharedTile<Gate, kChunkTokens, kCols>;
 
 /// Copies the rows of a chunk asynchronously, `cols` elements each, and zeros elsewhere. `from` is row
 /// chunk.begin, `step` the distance of the rows in elements. cols is a multiple of 16 bytes.
-template <int kThreads, class T, int kCols>
-FLA_DEVICE void load_rows(SharedTile<T, kChunkTokens, kCols>& tile, const T* from,
-                          std::int64_t step, const Chunk& chunk, int cols) {
+template <int kThreads, int kCols, class TileType, class T>
+FLA_DEVICE void load_rows(TileType& tile, const T* from, std::int64_t step, const Chunk& chunk,
+                          int cols) {
     constexpr int kVec = 16 / int(sizeof(T));
     constexpr int kVecsPerRow = kCols / kVec;
     constexpr int kRowsPerPass = kThreads / kVecsPerRow;
@@ -40,11 +46,11 @@ FLA_DEVICE void load_rows(SharedTile<T, kChunkTokens, kCols>& tile, const T* fro
 }
 
 /// load_rows() from an operand.
-template <int kThreads, class T, int kCols>
-FLA_DEVICE void load_operand(SharedTile<T, kChunkTokens, kCols>& tile, const TokenRows& rows,
-                             const Segment& segment, const Chunk& chunk, int head, int cols) {
-    load_rows<kThreads>(tile, rows.row<T>(segment.batch, chunk.first_token, head),
-                        chunk.step * rows.token_stride, chunk, cols);
+template <int kThreads, int kCols, class T = Bf16, class TileType>
+FLA_DEVICE void load_operand(TileType& tile, const TokenRows& rows, const Segment& segment,
+                             const Chunk& chunk, int head, int cols) {
+    load_rows<kThreads, kCols>(tile, rows.row<T>(segment.batch, chunk.first_token, head),
+                               chunk.step * rows.token_stride, chunk, cols);
 }
 
 /// The row that this lane hands to an ldmatrix x4 of a 16 x 16 block: matrices 0..3 are the blocks
@@ -105,10 +111,9 @@ FLA_DEVICE std::uint32_t ones_where(bool low, bool high) {
 }
 
 /// Log-decays as mma operands: bf16 as they are, fp32 in three parts that add up exactly.
-template <class Gate>
-struct GateOperand {
-    static constexpr int kParts = sizeof(Gate) == 4 ? 3 : 1;
-};
+template <class TileType>
+inline constexpr int kGateParts =
+    sizeof(*static_cast<TileType*>(nullptr)->at(0, 0)) == 4 ? 3 : 1;
 
 FLA_DEVICE std::uint32_t raised_pair(std::uint32_t pair) {
     return device::max2<Bf16>(pair, device::pack2<Bf16>(kLowestLogDecay, kLowestLogDecay));
@@ -126,7 +131,7 @@ FLA_DEVICE void split_pair(std::uint32_t& high, std::uint32_t& middle, std::uint
 
 /// B operands of the n-tiles col, col + 8 of a gate tile, contraction along tokens.
 template <int kCols>
-FLA_DEVICE void load_gate_b(std::uint32_t (&b)[1][2][2], GateTile<Bf16, kCols>& gate, int row,
+FLA_DEVICE void load_gate_b(std::uint32_t (&b)[1][2][2], TokenTile<kCols>& gate, int row,
                             int col) {
     load_b(b[0], gate, row, col);
     FLA_UNROLL
@@ -135,7 +140,8 @@ FLA_DEVICE void load_gate_b(std::uint32_t (&b)[1][2][2], GateTile<Bf16, kCols>& 
     }
 }
 template <int kCols>
-FLA_DEVICE void load_gate_b(std::uint32_t (&b)[3][2][2], GateTile<float, kCols>& gate, int row,
+FLA_DEVICE void load_gate_b(std::uint32_t (&b)[3][2][2],
+                            device::SharedTile<float, kChunkTokens, kCols>& gate, int row,
                             int col) {
     const int lane = device::lane_id();
     FLA_UNROLL
@@ -150,7 +156,7 @@ FLA_DEVICE void load_gate_b(std::uint32_t (&b)[3][2][2], GateTile<float, kCols>&
 
 /// A operand [16 channels, 16 tokens] of a gate tile.
 template <int kCols>
-FLA_DEVICE void load_gate_a(std::uint32_t (&a)[1][4], GateTile<Bf16, kCols>& gate, int row,
+FLA_DEVICE void load_gate_a(std::uint32_t (&a)[1][4], TokenTile<kCols>& gate, int row,
                             int col) {
     load_a_transposed(a[0], gate, row, col);
     FLA_UNROLL
@@ -159,7 +165,8 @@ FLA_DEVICE void load_gate_a(std::uint32_t (&a)[1][4], GateTile<Bf16, kCols>& gat
     }
 }
 template <int kCols>
-FLA_DEVICE void load_gate_a(std::uint32_t (&a)[3][4], GateTile<float, kCols>& gate, int row,
+FLA_DEVICE void load_gate_a(std::uint32_t (&a)[3][4],
+                            device::SharedTile<float, kChunkTokens, kCols>& gate, int row,
                             int col) {
     const int lane = device::lane_id();
     FLA_UNROLL
@@ -191,16 +198,66 @@ struct WholeChunk {
     static constexpr FLA_DEVICE bool meets_block(int) { return true; }
 };
 
-/// Log-decays (base 2) between the anchor and the tokens row0 .. row0 + 15, for kTiles * 8 channels
-/// from col0 on, as an accumulator: the sum over [anchor, i') or minus that over [i', anchor), where
-/// i' is i + 1 (kAfterWriter) or i (kFromWriter). The sum is a product with a matrix of +-1 and 0,
-/// exact in fp32, so resets elsewhere in the chunk cost no digits.
-template <int kTiles, class Gate, int kCols, class Run>
-FLA_DEVICE void anchored_log2_decay(float (&sums)[kTiles][4], GateTile<Gate, kCols>& gate, int row0,
-                                    int col0, const Run& run, DecaySpan span) {
-    constexpr int kParts = GateOperand<Gate>::kParts;
+/// Coefficients of the log-decays of 16 tokens from u0 on in the sums of 16 rows from row0 on: an A
+/// operand of 1, -1 and 0. The sum of row i runs over [anchor, i') or is minus that over [i', anchor),
+/// where i' is i + 1 (kAfterWriter) or i (kFromWriter).
+template <class Run>
+FLA_DEVICE void anchored_coefficients(std::uint32_t (&a)[4], int row0, int u0, const Run& run,
+                                      DecaySpan span) {
     const int lane = device::lane_id();
     const int shift = span == DecaySpan::kAfterWriter ? 1 : 0;
+    FLA_UNROLL
+    for (int i = 0; i < 4; ++i) {
+        const int bound = row0 + lane / 4 + i % 2 * 8 + shift;
+        a[i] = 0;
+        FLA_UNROLL
+        for (int j = 0; j < 2; ++j) {
+            const int u = u0 + lane % 4 * 2 + i / 2 * 8 + j;
+            const std::uint32_t plus = u >= run.anchor && u < bound ? 0x3F80U : 0U;
+            const std::uint32_t minus = u >= bound && u < run.anchor ? 0xBF80U : 0U;
+            a[i] |= (plus | minus) << (16 * j);
+        }
+    }
+}
+
+/// sums += coefficients times the log-decays of 16 tokens, kTiles * 8 channels from col0 on.
+template <int kTiles, class TileType>
+FLA_DEVICE void add_gates(float (&sums)[kTiles][4], TileType& gate, int u0, int col0,
+                          const std::uint32_t (&a)[4]) {
+    constexpr int kParts = kGateParts<TileType>;
+    FLA_UNROLL
+    for (int n = 0; n < kTiles; n += 2) {
+        std::uint32_t b[kParts][2][2];
+        load_gate_b(b, gate, u0, col0 + 8 * n);
+        FLA_UNROLL
+        for (int part = 0; part < kParts; ++part) {
+            mma(sums[n], a, b[part][0]);
+            mma(sums[n + 1], a, b[part][1]);
+        }
+    }
+}
+
+/// In the sums of a whole chunk, the coefficients of the rows' own block of tokens, for each block and
+/// lane. Those of the block between it and the anchor, if there is one, are all 1 or all -1.
+struct WholeChunkCoefficients {
+    alignas(16) std::uint32_t own[kBlocks][device::kWarpSize][4];
+};
+
+FLA_DEVICE void make_coefficients(WholeChunkCoefficients& coefficients, int block,
+                                  DecaySpan span) {
+    std::uint32_t a[4];
+    anchored_coefficients(a, block * kBlockTokens, block * kBlockTokens, WholeChunk{}, span);
+    device::store_vec(coefficients.own[block][device::lane_id()],
+                      device::Vec<std::uint32_t, 4>{a[0], a[1], a[2], a[3]});
+}
+
+/// Log-decays (base 2) between the anchor and the tokens of block `row0` / 16, kTiles * 8 channels from
+/// col0 on, as an accumulator. A product with +-1 and 0 is exact in fp32, so resets elsewhere in the
+/// chunk cost no digits.
+template <int kTiles, class TileType, class Run>
+FLA_DEVICE void anchored_log2_decay(float (&sums)[kTiles][4], TileType& gate, int row0, int col0,
+                                    const Run& run, DecaySpan span,
+                                    const WholeChunkCoefficients& whole) {
     FLA_UNROLL
     for (int n = 0; n < kTiles; ++n) {
         FLA_UNROLL
@@ -208,34 +265,28 @@ FLA_DEVICE void anchored_log2_decay(float (&sums)[kTiles][4], GateTile<Gate, kCo
             sums[n][i] = 0.0F;
         }
     }
-    FLA_UNROLL
-    for (int block = 0; block < kBlocks; ++block) {
-        const int u0 = block * kBlockTokens;
-        if (u0 >= (row0 + kBlockTokens > run.anchor ? row0 + kBlockTokens : run.anchor) ||
-            u0 + kBlockTokens <= (row0 < run.anchor ? row0 : run.anchor)) {
-            continue;
-        }
-        std::uint32_t a[4];
+    std::uint32_t a[4];
+    if constexpr (Run::kWhole) {
+        static_assert(kBlocks == 4 && WholeChunk::anchor == 2 * kBlockTokens);
+        const int block = row0 / kBlockTokens;
+        const auto own = device::load_vec<4>(whole.own[block][device::lane_id()]);
         FLA_UNROLL
         for (int i = 0; i < 4; ++i) {
-            const int bound = row0 + lane / 4 + i % 2 * 8 + shift;
-            a[i] = 0;
-            FLA_UNROLL
-            for (int j = 0; j < 2; ++j) {
-                const int u = u0 + lane % 4 * 2 + i / 2 * 8 + j;
-                const std::uint32_t plus = u >= run.anchor && u < bound ? 0x3F80U : 0U;
-                const std::uint32_t minus = u >= bound && u < run.anchor ? 0xBF80U : 0U;
-                a[i] |= (plus | minus) << (16 * j);
-            }
+            a[i] = own[i];
         }
-        FLA_UNROLL
-        for (int n = 0; n < kTiles; n += 2) {
-            std::uint32_t b[kParts][2][2];
-            load_gate_b(b, gate, u0, col0 + 8 * n);
+        add_gates(sums, gate, row0, col0, a);
+        if (block == 0 || block == 3) {
             FLA_UNROLL
-            for (int part = 0; part < kParts; ++part) {
-                mma(sums[n], a, b[part][0]);
-                mma(sums[n + 1], a, b[part][1]);
+            for (int i = 0; i < 4; ++i) {
+                a[i] = block == 0 ? 0xBF80BF80U : 0x3F803F80U;
+            }
+            add_gates(sums, gate, block == 0 ? kBlockTokens : 2 * kBlockTokens, col0, a);
+        }
+    } else {
+        for (int block = 0; block < kBlocks; ++block) {
+            if (run.meets_block(block)) {
+                anchored_coefficients(a, row0, block * kBlockTokens, run, span);
+                add_gates(sums, gate, block * kBlockTokens, col0, a);
             }
         }
     }
@@ -249,10 +300,10 @@ FLA_DEVICE void anchored_log2_decay(float (&sums)[kTiles][4], GateTile<Gate, kCo
 }
 
 /// Log-decays (base 2) of the channels channel0 + g and + 8 over [begin, anchor) and [anchor, end).
-template <class Gate, int kCols, class Run>
-FLA_DEVICE void run_log2_decay(float (&before)[2], float (&after)[2], GateTile<Gate, kCols>& gate,
+template <class TileType, class Run>
+FLA_DEVICE void run_log2_decay(float (&before)[2], float (&after)[2], TileType& gate,
                                int channel0, const Run& run) {
-    constexpr int kParts = GateOperand<Gate>::kParts;
+    constexpr int kParts = kGateParts<TileType>;
     const int lane = device::lane_id();
     const int column = lane / 4;
     const int from = column == 0 ? run.begin : run.anchor;
@@ -289,10 +340,11 @@ FLA_DEVICE void run_log2_decay(float (&before)[2], float (&after)[2], GateTile<G
 inline constexpr float kHalfRange = 40.0F;
 
 /// Which runs of the chunk keep the factors of the 16 channels from channel0 on in range: bits 0..3
-/// the blocks of 16 tokens, bit 4 the whole chunk. The same in all lanes.
-template <class Gate, int kCols>
-FLA_DEVICE std::uint32_t runs_in_range(GateTile<Gate, kCols>& gate, int channel0) {
-    constexpr int kParts = GateOperand<Gate>::kParts;
+/// the blocks of 16 tokens, bit 4 the whole chunk. The same in all lanes. Writes the log-decays (base
+/// 2) of the halves of the chunk to half_sums[channel], the first element of each.
+template <class TileType, int kK>
+FLA_DEVICE std::uint32_t runs_in_range(TileType& gate, int channel0, float (&half_sums)[2][kK]) {
+    constexpr int kParts = kGateParts<TileType>;
     const int lane = device::lane_id();
     float sums[4] = {};  // column c: tokens [8 c, 8 c + 8)
     FLA_UNROLL
@@ -312,6 +364,11 @@ FLA_DEVICE std::uint32_t runs_in_range(GateTile<Gate, kCols>& gate, int channel0
     const float low_half = low + device::shfl_xor(low, 1);
     const float high_half = high + device::shfl_xor(high, 1);
     const bool half_fits = low_half >= -kHalfRange && high_half >= -kHalfRange;
+    if (lane % 2 == 0) {  // lane t = 0 holds the first half, t = 2 the second
+        const int channel = channel0 + lane / 4;
+        device::store(&half_sums[lane % 4 / 2][channel], low_half * kLog2E);
+        device::store(&half_sums[lane % 4 / 2][channel + 8], high_half * kLog2E);
+    }
     const std::uint32_t blocks = device::ballot(block_fits);
     std::uint32_t runs = device::all(half_fits) ? 16U : 0U;
     FLA_UNROLL
@@ -324,7 +381,7 @@ FLA_DEVICE std::uint32_t runs_in_range(GateTile<Gate, kCols>& gate, int channel0
 
 /// Multiplies rows of a tile by 2^{sign * log2_decay} in place, for the tokens of the run.
 template <int kTiles, int kCols, class Run>
-FLA_DEVICE void scale_rows(SharedTile<Bf16, kChunkTokens, kCols>& tile,
+FLA_DEVICE void scale_rows(TokenTile<kCols>& tile,
                            const float (&log2_decay)[kTiles][4], float sign, int row0, int col0,
                            const Run& run) {
     const int lane = device::lane_id();
