@@ -163,14 +163,12 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_state_kernel(StatePara
                                                    x[1] * device::exp2_approx(s[1] * kLog2E));
                     }
                 } else if (decays) {
-                    const float total = device::load(&head_decay.total);
                     FLA_UNROLL
                     for (int i = 0; i < 4; ++i) {
                         const auto x = device::unpack2<Bf16>(a[i]);
-                        const auto s = device::load_vec<2>(
-                            &head_decay.sums[block * kBlockTokens + lane % 4 * 2 + i / 2 * 8]);
-                        a[i] = device::pack2<Bf16>(x[0] * device::exp2_approx(total - s[0]),
-                                                   x[1] * device::exp2_approx(total - s[1]));
+                        const auto factor = device::load_vec<2>(
+                            &head_decay.to_end[block * kBlockTokens + lane % 4 * 2 + i / 2 * 8]);
+                        a[i] = device::pack2<Bf16>(x[0] * factor[0], x[1] * factor[1]);
                     }
                 }
                 FLA_UNROLL

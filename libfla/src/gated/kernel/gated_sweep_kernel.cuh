@@ -668,11 +668,10 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
             }
 
             // state += key^T value over the run, decayed to its end (per head) or to the anchor.
-            float total = 0.0F;
             if constexpr (!kChannelDecay) {
                 if (decays) {
-                    total = device::load(&shared.head_decay.sums[warp].total);
-                    const float factor = device::exp2_approx(total);
+                    const float factor =
+                        device::exp2_approx(device::load(&shared.head_decay.sums[warp].total));
                     FLA_UNROLL
                     for (int m = 0; m < kMTiles; ++m) {
                         FLA_UNROLL
@@ -702,10 +701,9 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
                                        (run.holds(token + 1) ? 0xFFFF0000U : 0U);
                         } else if (decays) {
                             const auto x = device::unpack2<Bf16>(a[m][i]);
-                            const auto d = device::load_vec<2>(&shared.head_decay.sums[warp].sums[token]);
-                            a[m][i] =
-                                device::pack2<Bf16>(x[0] * device::exp2_approx(total - d[0]),
-                                                    x[1] * device::exp2_approx(total - d[1]));
+                            const auto factor =
+                                device::load_vec<2>(&shared.head_decay.sums[warp].to_end[token]);
+                            a[m][i] = device::pack2<Bf16>(x[0] * factor[0], x[1] * factor[1]);
                         }
                     }
                 }

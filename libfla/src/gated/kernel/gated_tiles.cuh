@@ -407,7 +407,8 @@ FLA_DEVICE void scale_rows(TokenTile<kCols>& tile,
 /// Log-decays of a chunk, one a token, as every warp sums them for itself.
 struct alignas(16) HeadDecay {
     float sums[kChunkTokens];  ///< Base 2; up to and with the token, or without it (kFromWriter).
-    float total;
+    float to_end[kChunkTokens];  ///< 2^(total - sums)
+    float total;                 ///< Base 2.
 };
 
 FLA_DEVICE void sum_head_decay(HeadDecay& decay, const float* log_decay, DecaySpan span) {
@@ -422,7 +423,12 @@ FLA_DEVICE void sum_head_decay(HeadDecay& decay, const float* log_decay, DecaySp
     }
     const device::Vec<float, 2> after = {sum - second, sum};
     const device::Vec<float, 2> from = {sum - second - first, sum - second};
-    device::store_vec(decay.sums + 2 * lane, span == DecaySpan::kAfterWriter ? after : from);
+    const device::Vec<float, 2> sums = span == DecaySpan::kAfterWriter ? after : from;
+    const float total = device::shfl(sum, device::kWarpSize - 1);
+    device::store_vec(decay.sums + 2 * lane, sums);
+    device::store_vec(decay.to_end + 2 * lane,
+                      device::Vec<float, 2>{device::exp2_approx(total - sums[0]),
+                                            device::exp2_approx(total - sums[1])});
     if (lane == device::kWarpSize - 1) {
         device::store(&decay.total, sum);
     }
