@@ -181,18 +181,17 @@ FLA_DEVICE void sum_head_gate_gradient(SweepShared<Traits>& shared, const SweepP
 }
 
 /// Per channel: sums the terms of a run in the order of the walk and writes or completes the gradient
-/// of its log-decays. `terms` is an accumulator of this warp's rows.
+/// of its log-decays. `terms` is an accumulator of this warp's rows, those of `block`.
 template <class Traits, class Run>
 FLA_DEVICE void write_gate_gradient(SweepShared<Traits>& shared,
                                     typename SweepShared<Traits>::Stage& stage,
                                     const SweepParams& s, const Segment& segment,
-                                    const Chunk& chunk, int head,
+                                    const Chunk& chunk, int head, int block,
                                     float (&terms)[Traits::kOutTiles][4], const Run& run) {
     using Gate = typename Traits::Gate;
     constexpr bool kIsKey = Traits::kGradient == GateGradient::kKey;
     constexpr float kSign = kIsKey ? -1.0F : 1.0F;
     const int lane = device::lane_id(), g = lane / 4, t = lane % 4;
-    const int block = device::warp_id() % 4;
     const int col0 = device::warp_id() / 4 * Traits::kGroupCols + 2 * t;
     const int row0 = block * kBlockTokens + g;
     const int key_dim = s.scan.key_dim;
@@ -289,7 +288,10 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
     const int thread = device::thread_index().x, lane = device::lane_id();
     const int g = lane / 4, t = lane % 4;
     const int warp = device::warp_id(), group = warp / 4;
-    const int row0 = warp % 4 * 16, out_col0 = group * Traits::kGroupCols;
+    // Later rows have more scores. Every other group and CTA deals the rows out the other way round, so
+    // that each scheduler of an SM gets as many.
+    const int row_block = (group + item) % 2 == 0 ? warp % 4 : kBlocks - 1 - warp % 4;
+    const int row0 = row_block * kBlockTokens, out_col0 = group * Traits::kGroupCols;
     const int channel0 = warp % 4 * (kK / 4), state_col0 = group * Traits::kStateCols;
     const bool decays = kChannelDecay || p.has_decay();
     const bool fetches_gate = !kChannelDecay && p.has_decay() && thread < kChunkTokens;
@@ -331,7 +333,7 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
 
     if constexpr (kChannelDecay) {
         if (group == 0) {
-            make_coefficients(shared.channel_decay.coefficients, warp % 4, p.span);
+            make_coefficients(shared.channel_decay.coefficients, row_block, p.span);
         }
     }
     // Where the sums of a chunk stand, and that of channel `thread`, fetched ahead.
@@ -409,7 +411,7 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
 
         const auto process = [&](const auto& run) {
             using Run = std::remove_cvref_t<decltype(run)>;
-            const bool has_rows = run.meets_block(warp % 4);
+            const bool has_rows = run.meets_block(row_block);
 
             float log2_decay[kOutTiles][4];  // of this warp's rows, out_col0 .. + 63 (channels)
             if constexpr (kChannelDecay) {
@@ -550,10 +552,10 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
                 }
                 FLA_UNROLL
                 for (int block = 0; block < kBlocks; ++block) {
-                    if (block > warp % 4 || !run.meets_block(block)) {
+                    if (block > row_block || !run.meets_block(block)) {
                         continue;
                     }
-                    const bool on_diagonal = block == warp % 4;
+                    const bool on_diagonal = block == row_block;
                     float scores[2][4] = {};
                     FLA_UNROLL
                     for (int k = 0; k < kSteps; ++k) {
@@ -664,7 +666,8 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
                 }
             }
             if constexpr (kMakesGradient && kChannelDecay) {
-                write_gate_gradient<Traits>(shared, stage, s, segment, chunk, head, out, run);
+                write_gate_gradient<Traits>(shared, stage, s, segment, chunk, head, row_block, out,
+                                            run);
             }
 
             // state += key^T value over the run, decayed to its end (per head) or to the anchor.
