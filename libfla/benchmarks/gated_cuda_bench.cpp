@@ -2,10 +2,10 @@
 //
 //     gated_cuda_bench [--filter TEXT] [--repeats N] [--l2 cold|warm]
 //
-// One row is one case and pass: forward with final state, or forward and backward. Times are between
-// CUDA events, after ten calls, with 256 MB written before each call so that L2 is cold. The floor is
-// every input read once and every output written once at the memory rate of a device-to-device copy,
-// which is measured first.
+// One row is one case and pass: forward with final state, or forward and backward. Times are
+// between CUDA events, after ten calls, with 256 MB written before each call so that L2 is cold.
+// The floor is every input read once and every output written once at the memory rate of a
+// device-to-device copy, which is measured first.
 
 #include <cuda_runtime.h>
 
@@ -89,9 +89,10 @@ class Buffer {
     void fill(const std::vector<std::uint16_t>& pattern) const {
         const auto pattern_bytes = static_cast<int64_t>(pattern.size() * 2);
         for (int64_t at = 0; at < bytes_; at += pattern_bytes) {
-            FLA_CUDA_CHECK(cudaMemcpy(static_cast<char*>(data_) + at, pattern.data(),
-                                      static_cast<std::size_t>(std::min(pattern_bytes, bytes_ - at)),
-                                      cudaMemcpyHostToDevice));
+            FLA_CUDA_CHECK(
+                cudaMemcpy(static_cast<char*>(data_) + at, pattern.data(),
+                           static_cast<std::size_t>(std::min(pattern_bytes, bytes_ - at)),
+                           cudaMemcpyHostToDevice));
         }
     }
 
@@ -165,8 +166,10 @@ Times measure(const Call& call, int repeats, const Buffer* flush) {
 double copy_rate() {
     const Buffer from(1LL << 30), to(1LL << 30);
     const Times t = measure(
-        [&] { FLA_CUDA_CHECK(cudaMemcpyAsync(to.data(), from.data(), 1U << 30,
-                                             cudaMemcpyDeviceToDevice)); },
+        [&] {
+            FLA_CUDA_CHECK(
+                cudaMemcpyAsync(to.data(), from.data(), 1U << 30, cudaMemcpyDeviceToDevice));
+        },
         10, nullptr);
     return 2.0 * static_cast<double>(1LL << 30) / (t.median * 1e-3);
 }
@@ -203,8 +206,8 @@ void run_case(const Case& c, const Options& options, double rate) {
             const std::uint32_t x = std::uint32_t{bits[i % bits.size()]} << 16;
             std::memcpy(&values[i], &x, 4);
         }
-        FLA_CUDA_CHECK(cudaMemcpy(gate.data(), values.data(), values.size() * 4,
-                                  cudaMemcpyHostToDevice));
+        FLA_CUDA_CHECK(
+            cudaMemcpy(gate.data(), values.data(), values.size() * 4, cudaMemcpyHostToDevice));
     }
     const Buffer flush(options.cold ? 256LL << 20 : 1);
     const Buffer* const flush_ptr = options.cold ? &flush : nullptr;
@@ -227,34 +230,35 @@ void run_case(const Case& c, const Options& options, double rate) {
     const auto report = [&](const char* pass, const Times& t, int64_t bytes, int64_t peak,
                             int64_t workspace) {
         const double floor_ms = static_cast<double>(bytes) / rate * 1e3;
-        std::fprintf(stderr, "%-10s %-7s B%lld T%-8lld H%lld/%lld K%lld V%lld %-22s %9.3f ms "
-                     "(%.3f .. %.3f)  floor %.3f, x %.2f  peak %.2f GiB, workspace %.1f %%\n",
-                     c.op, pass, static_cast<long long>(c.batch), static_cast<long long>(c.tokens),
-                     static_cast<long long>(c.qk_heads), static_cast<long long>(c.heads),
-                     static_cast<long long>(c.keys), static_cast<long long>(c.values),
-                     name_of(c.gates), t.median, t.min, t.max, floor_ms, t.median / floor_ms,
-                     static_cast<double>(peak) / (1LL << 30),
-                     100.0 * static_cast<double>(workspace) /
-                         static_cast<double>(2 * qk + vo + gate_bytes));
-        std::printf("{\"op\": \"%s\", \"pass\": \"%s\", \"B\": %lld, \"T\": %lld, \"H\": %lld, "
-                    "\"HV\": %lld, \"K\": %lld, \"V\": %lld, \"dtype\": \"bfloat16\", "
-                    "\"decay\": \"%s\", \"ms_min\": %.4f, \"ms_median\": %.4f, \"ms_max\": %.4f, "
-                    "\"peak_bytes\": %lld, \"workspace_bytes\": %lld, \"hbm_floor_ms\": %.4f, "
-                    "\"l2\": \"%s\", \"repeats\": %d, \"provider\": \"libfla\"}\n",
-                    c.op, pass, static_cast<long long>(c.batch), static_cast<long long>(c.tokens),
-                    static_cast<long long>(c.qk_heads), static_cast<long long>(c.heads),
-                    static_cast<long long>(c.keys), static_cast<long long>(c.values),
-                    name_of(c.gates), t.min, t.median, t.max, static_cast<long long>(peak),
-                    static_cast<long long>(workspace), floor_ms, options.cold ? "cold" : "warm",
-                    options.repeats);
+        std::fprintf(
+            stderr,
+            "%-10s %-7s B%lld T%-8lld H%lld/%lld K%lld V%lld %-22s %9.3f ms "
+            "(%.3f .. %.3f)  floor %.3f, x %.2f  peak %.2f GiB, workspace %.1f %%\n",
+            c.op, pass, static_cast<long long>(c.batch), static_cast<long long>(c.tokens),
+            static_cast<long long>(c.qk_heads), static_cast<long long>(c.heads),
+            static_cast<long long>(c.keys), static_cast<long long>(c.values), name_of(c.gates),
+            t.median, t.min, t.max, floor_ms, t.median / floor_ms,
+            static_cast<double>(peak) / (1LL << 30),
+            100.0 * static_cast<double>(workspace) / static_cast<double>(2 * qk + vo + gate_bytes));
+        std::printf(
+            "{\"op\": \"%s\", \"pass\": \"%s\", \"B\": %lld, \"T\": %lld, \"H\": %lld, "
+            "\"HV\": %lld, \"K\": %lld, \"V\": %lld, \"dtype\": \"bfloat16\", "
+            "\"decay\": \"%s\", \"ms_min\": %.4f, \"ms_median\": %.4f, \"ms_max\": %.4f, "
+            "\"peak_bytes\": %lld, \"workspace_bytes\": %lld, \"hbm_floor_ms\": %.4f, "
+            "\"l2\": \"%s\", \"repeats\": %d, \"provider\": \"libfla\"}\n",
+            c.op, pass, static_cast<long long>(c.batch), static_cast<long long>(c.tokens),
+            static_cast<long long>(c.qk_heads), static_cast<long long>(c.heads),
+            static_cast<long long>(c.keys), static_cast<long long>(c.values), name_of(c.gates),
+            t.min, t.median, t.max, static_cast<long long>(peak), static_cast<long long>(workspace),
+            floor_ms, options.cold ? "cold" : "warm", options.repeats);
         std::fflush(stdout);
     };
-    const int repeats = rows * c.heads > (1LL << 22) ? std::min(options.repeats, 10)
-                                                     : options.repeats;
+    const int repeats =
+        rows * c.heads > (1LL << 22) ? std::min(options.repeats, 10) : options.repeats;
     {
         const Buffer workspace(forward_workspace);
-        const Times t = measure([&] { gated_forward_cuda(f, workspace.data(), nullptr); }, repeats,
-                                flush_ptr);
+        const Times t =
+            measure([&] { gated_forward_cuda(f, workspace.data(), nullptr); }, repeats, flush_ptr);
         const int64_t bytes = 2 * qk + 2 * vo + gate_bytes + state.bytes();
         report("fwd", t, bytes, bytes + forward_workspace, forward_workspace);
     }
@@ -315,9 +319,9 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "%s, copy %.2f TB/s, L2 %s\n", properties.name, rate * 1e-12,
                      options.cold ? "cold" : "warm");
         for (const Case& c : all_cases()) {
-            const std::string name =
-                std::string(c.op) + "-T" + std::to_string(c.tokens) + "-H" +
-                std::to_string(c.heads) + "-K" + std::to_string(c.keys) + "-" + name_of(c.gates);
+            const std::string name = std::string(c.op) + "-T" + std::to_string(c.tokens) + "-H" +
+                                     std::to_string(c.heads) + "-K" + std::to_string(c.keys) + "-" +
+                                     name_of(c.gates);
             if (name.find(options.filter) == std::string::npos) {
                 continue;
             }

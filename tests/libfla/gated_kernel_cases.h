@@ -1,7 +1,8 @@
 #pragma once
 
-// What tests of the gated kernels share, on the CTA emulator and on a GPU: problems in bf16, fp16 and
-// fp32, guarded memory that starts as NaN, the fp64 recurrence on the same rounded values, limits.
+// What tests of the gated kernels share, on the CTA emulator and on a GPU: problems in bf16, fp16
+// and fp32, guarded memory that starts as NaN, the fp64 recurrence on the same rounded values,
+// limits.
 
 #include <gtest/gtest.h>
 
@@ -98,10 +99,10 @@ class KernelTensor {
             if (dtype == DType::kFloat32) {
                 std::memcpy(&bytes[4 * i], &x, 4);
             } else {
-                const std::uint16_t bits = dtype == DType::kBFloat16
-                                               ? bf16_bits(x)
-                                               : std::bit_cast<std::uint16_t>(
-                                                     static_cast<_Float16>(x));
+                const std::uint16_t bits =
+                    dtype == DType::kBFloat16
+                        ? bf16_bits(x)
+                        : std::bit_cast<std::uint16_t>(static_cast<_Float16>(x));
                 std::memcpy(&bytes[2 * i], &bits, 2);
             }
         }
@@ -222,8 +223,8 @@ GatedOutputs<float> run_kernels(const GatedInputs<float>& in, const KernelTypes&
 /// Largest RMS ratios to the fp64 recurrence.
 struct KernelLimits {
     double output, gradient, decay;
-    /// Largest error of the gradient of the log-decays over the terms k dk that cancel in it. Decides
-    /// where decays are so strong that the gradient itself is smaller.
+    /// Largest error of the gradient of the log-decays over the terms k dk that cancel in it.
+    /// Decides where decays are so strong that the gradient itself is smaller.
     double decay_floor;
 };
 

@@ -42,7 +42,9 @@ struct EmulatorLaunch {
 };
 
 struct EmulatedDevice {
-    static void* allocate(std::size_t bytes) { return std::aligned_alloc(512, (bytes + 511) / 512 * 512); }
+    static void* allocate(std::size_t bytes) {
+        return std::aligned_alloc(512, (bytes + 511) / 512 * 512);
+    }
     static void release(void* memory) { std::free(memory); }
     static void copy_in(void* to, const void* from, std::size_t bytes) {
         std::memcpy(to, from, bytes);

@@ -49,9 +49,10 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(kCombineThreads) gated_combine_kernel(CombineP
             const std::int64_t j = i0 + i < count ? i0 + i : count - 1;
             const std::int64_t slot = (p.backwards ? end - 1 - j : begin + j) * p.heads + head;
             added[i] = device::load(p.states + slot * elements + element);
-            log2_decay[i] = p.log_decays == nullptr ? 0.0F
-                            : device::load(p.log_decays +
-                                           (p.per_channel ? slot * p.key_dim + row : slot));
+            log2_decay[i] =
+                p.log_decays == nullptr
+                    ? 0.0F
+                    : device::load(p.log_decays + (p.per_channel ? slot * p.key_dim + row : slot));
         }
         FLA_UNROLL
         for (int i = 0; i < kBatch; ++i) {
@@ -76,8 +77,7 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(kCombineThreads) gated_boundary_kernel(Boundar
     const int rows = p.per_channel ? p.key_dim : 1;
     const int cols = p.per_channel ? p.value_dim : p.key_dim * p.value_dim;
     constexpr int kWarps = kCombineThreads / device::kWarpSize;
-    const std::int64_t index =
-        std::int64_t{device::block_index().x} * kWarps + device::warp_id();
+    const std::int64_t index = std::int64_t{device::block_index().x} * kWarps + device::warp_id();
     if (index >= std::int64_t{p.num_segments} * p.heads * rows) {
         return;
     }

@@ -73,13 +73,13 @@ struct TokenRows {
 /// the operator; a segment is a run of `segment_tokens` positions (the last one may be shorter).
 /// Segments of one sequence are neighbours in every array that is indexed by segment.
 struct SegmentMap {
-    std::int64_t tokens;      ///< Of each sequence, if they are not packed.
-    int sequences;            ///< B, or N if packed.
-    int segments_per_sequence;  ///< If not packed.
-    int segment_tokens;       ///< A multiple of kChunkTokens.
-    int num_segments;         ///< Grid bound: with packed sequences some may be unused.
-    bool reverse;             ///< Position 0 is the last token of the sequence.
-    const std::int64_t* cu_seqlens;  ///< [N + 1] on the device, or null.
+    std::int64_t tokens;                ///< Of each sequence, if they are not packed.
+    int sequences;                      ///< B, or N if packed.
+    int segments_per_sequence;          ///< If not packed.
+    int segment_tokens;                 ///< A multiple of kChunkTokens.
+    int num_segments;                   ///< Grid bound: with packed sequences some may be unused.
+    bool reverse;                       ///< Position 0 is the last token of the sequence.
+    const std::int64_t* cu_seqlens;     ///< [N + 1] on the device, or null.
     const std::int64_t* first_segment;  ///< [N + 1], packed only: first segment of each sequence.
     const int* sequence_of_segment;     ///< [num_segments], packed only; -1 if unused.
 };
@@ -120,8 +120,8 @@ FLA_DEVICE Segment segment_at(const SegmentMap& map, int index) {
     return s;
 }
 
-/// Chunk `index` of a segment as rows of a tile. A walk back reverses the rows, so that a row and its
-/// mirror image are the same token in both walks: runs and anchors then lie at the same tokens.
+/// Chunk `index` of a segment as rows of a tile. A walk back reverses the rows, so that a row and
+/// its mirror image are the same token in both walks: runs and anchors then lie at the same tokens.
 /// Rows outside of [begin, end) are padding.
 struct Chunk {
     std::int64_t first_token;  ///< Of row `begin`.
@@ -211,8 +211,8 @@ struct SweepParams {
 
     /// State behind each segment, as this sweep adds it up; may be `states`. Null: not wanted.
     float* end_states;
-    bool splits_state;  ///< Read the state as bf16 and a rest: for long sums and for the gradient of
-                        ///< the log-decays, whose terms must cancel.
+    bool splits_state;  ///< Read the state as bf16 and a rest: for long sums and for the gradient
+                        ///< of the log-decays, whose terms must cancel.
 
     GateGradient gate_gradient;
     TokenRows partner;      ///< q (kQuery) or k (kKey): [.., K]
@@ -226,8 +226,8 @@ struct CombineParams {
     int heads, key_dim, value_dim;
     bool backwards;
     bool per_channel;
-    float* states;  ///< in: X_p; out: state before the segment
-    const float* log_decays;  ///< as in StateParams; null: no decay
+    float* states;               ///< in: X_p; out: state before the segment
+    const float* log_decays;     ///< as in StateParams; null: no decay
     const float* initial_state;  ///< [sequences, H, K, V] with strides; null: zeros
     std::int64_t initial_sequence_stride, initial_head_stride, initial_row_stride;
     float initial_factor;  ///< On the initial state.

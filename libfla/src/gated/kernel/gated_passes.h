@@ -36,7 +36,7 @@ class WorkspaceCursor {
 struct GatedPlan {
     GatedShape shape;
     SegmentMap map;
-    bool tiles;  ///< Tensor-core tiles, else token by token.
+    bool tiles;                ///< Tensor-core tiles, else token by token.
     int key_tile, value_tile;  ///< 64 or 128
     bool splits_state;
 };
@@ -46,7 +46,7 @@ struct GatedPlan {
 inline constexpr std::int64_t kSplitStateTokens = 500'000;
 
 [[nodiscard]] inline Element element_of(DType dtype) {
-    return dtype == DType::kBFloat16 ? Element::kBf16
+    return dtype == DType::kBFloat16  ? Element::kBf16
            : dtype == DType::kFloat16 ? Element::kFp16
                                       : Element::kFp32;
 }
@@ -255,7 +255,7 @@ struct ForwardWorkspace {
 struct BackwardWorkspace {
     ForwardWorkspace forward;
     float *grad_states, *boundary, *chunk_totals;
-    float* terms;  ///< Without tiles.
+    float* terms;           ///< Without tiles.
     void *grad_q, *grad_k;  ///< A row for each head, if heads share query/key heads.
 
     BackwardWorkspace(WorkspaceCursor& cursor, const GatedPlan& plan, Decay decay, DType dtype)
@@ -337,9 +337,9 @@ template <typename Params>
 
 [[nodiscard]] inline GatedPlan plan_backward(const GatedBackward& p) {
     FLA_CHECK(p.scale != 0.0, "scale is 0, expected another value on CUDA");
-    return plan_gated(check_gated_backward(p, GatedDTypes::kCuda), p.decay, p.log_decay,
-                      p.direction, {p.q, p.k, p.v, p.grad_o, as_const(p.grad_q), as_const(p.grad_k),
-                       as_const(p.grad_v)});
+    return plan_gated(
+        check_gated_backward(p, GatedDTypes::kCuda), p.decay, p.log_decay, p.direction,
+        {p.q, p.k, p.v, p.grad_o, as_const(p.grad_q), as_const(p.grad_k), as_const(p.grad_v)});
 }
 
 [[nodiscard]] inline std::int64_t forward_workspace_bytes(const GatedForward& p) {

@@ -71,12 +71,11 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(kRecurrentThreads) gated_recurrent_kernel(Recu
     }
     const std::int64_t step = p.backwards ? -segment.step : segment.step;
     const std::int64_t first_token =
-        segment.origin +
-        (segment.position + (p.backwards ? segment.count - 1 : 0)) * segment.step;
+        segment.origin + (segment.position + (p.backwards ? segment.count - 1 : 0)) * segment.step;
     float log2_decay = 0.0F;  // of channel `thread`
     for (int begin = 0; begin < segment.count; begin += kRecurrentTokens) {
-        const int count = segment.count - begin < kRecurrentTokens ? segment.count - begin
-                                                                   : kRecurrentTokens;
+        const int count =
+            segment.count - begin < kRecurrentTokens ? segment.count - begin : kRecurrentTokens;
         for (int i = thread; i < count * kDim; i += kRecurrentThreads) {
             const int row = i / kDim, c = i % kDim;
             const std::int64_t token = first_token + (begin + row) * step;
@@ -137,11 +136,11 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(kRecurrentThreads) gated_recurrent_kernel(Recu
             }
             if (!kByKey && s.gate_gradient != GateGradient::kNone && lane == 0) {
                 const std::int64_t token = first_token + (begin + row) * step;
-                device::store(&shared.terms[row][local_out],
-                              out < outs ? s.scale * sum *
-                                               s.partner.load(
-                                                   s.partner.at(segment.batch, token, head) + out)
-                                         : 0.0F);
+                device::store(
+                    &shared.terms[row][local_out],
+                    out < outs ? s.scale * sum *
+                                     s.partner.load(s.partner.at(segment.batch, token, head) + out)
+                               : 0.0F);
             }
             if (lane == 0 && out < outs && s.out.data != nullptr) {
                 const std::int64_t token = first_token + (begin + row) * step;
@@ -172,10 +171,10 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(kRecurrentThreads) gated_recurrent_kernel(Recu
                     term += device::load(&shared.terms[row][j]);
                 }
                 const std::int64_t token = first_token + (begin + row) * step;
-                float* const at =
-                    r.terms + ((segment.batch * p.map.tokens + token) * p.heads + head) *
-                                  (p.per_channel ? outs : out_blocks) +
-                    (p.per_channel ? out0 + col : out0 / kRecurrentOuts);
+                float* const at = r.terms +
+                                  ((segment.batch * p.map.tokens + token) * p.heads + head) *
+                                      (p.per_channel ? outs : out_blocks) +
+                                  (p.per_channel ? out0 + col : out0 / kRecurrentOuts);
                 device::store(at, is_key ? device::load(at) - term : term);
             }
             device::sync_threads();
@@ -214,8 +213,7 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(kGateGradientThreads)
     if (segment.count == 0 || thread >= channels) {
         return;
     }
-    const int cols = p.per_channel ? p.key_dim
-                                   : (p.key_dim + kRecurrentOuts - 1) / kRecurrentOuts;
+    const int cols = p.per_channel ? p.key_dim : (p.key_dim + kRecurrentOuts - 1) / kRecurrentOuts;
     const std::int64_t slot = std::int64_t{segment_index} * p.heads + head;
     float sum = device::load(s.boundary + slot * channels + thread);
     for (int i = segment.count - 1; i >= 0; --i) {

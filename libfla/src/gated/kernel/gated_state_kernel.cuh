@@ -4,8 +4,8 @@
 
 namespace fla::gated {
 
-/// Sizes of the segment-state kernel. Warp w owns the channels [w % 4 * K / 4, + K / 4) of the state
-/// and the values [w / 4 * 64, + 64).
+/// Sizes of the segment-state kernel. Warp w owns the channels [w % 4 * K / 4, + K / 4) of the
+/// state and the values [w / 4 * 64, + 64).
 template <bool kChannelDecay_, int kK_, int kV_, class Gate_>
 struct StateTraits {
     static constexpr bool kChannelDecay = kChannelDecay_;
@@ -40,7 +40,8 @@ FLA_DEVICE void load_state_stage(typename StateShared<Traits>::Stage& stage, con
     load_operand<kThreads, Traits::kK>(stage.key, p.key, segment, chunk, head, p.key_dim);
     load_operand<kThreads, Traits::kV>(stage.value, p.value, segment, chunk, head, p.value_dim);
     if constexpr (Traits::kChannelDecay) {
-        load_operand<kThreads, Traits::kK, typename Traits::Gate>(stage.gate, p.gate, segment, chunk, head, p.key_dim);
+        load_operand<kThreads, Traits::kK, typename Traits::Gate>(stage.gate, p.gate, segment,
+                                                                  chunk, head, p.key_dim);
     }
 }
 
@@ -49,9 +50,8 @@ FLA_DEVICE float fetch_head_gate(const ScanParams& p, const Segment& segment, in
                                  int head) {
     const Chunk chunk = chunk_at(segment, chunk_index, p.backwards);
     const int row = device::thread_index().x;
-    return chunk.holds(row)
-               ? raised(p.gate.load(p.gate.at(segment.batch, chunk.token(row), head)))
-               : 0.0F;
+    return chunk.holds(row) ? raised(p.gate.load(p.gate.at(segment.batch, chunk.token(row), head)))
+                            : 0.0F;
 }
 
 /// What one segment adds to the state, X = sum_j e^{decays behind j} k_j v_j^T, and the sum of its
@@ -78,8 +78,7 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_state_kernel(StatePara
 
     float state[kMTiles][kNTiles][4] = {};
     float log2_decay[kMTiles][2] = {};
-    float next_gate =
-        fetches_gate ? fetch_head_gate(p, segment, first, head) : 0.0F;
+    float next_gate = fetches_gate ? fetch_head_gate(p, segment, first, head) : 0.0F;
     load_state_stage<Traits>(shared.stages[0], p, segment, first, head);
     device::cp_async_commit();
     for (int c = 0; c < chunks; ++c) {
@@ -132,7 +131,8 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_state_kernel(StatePara
                 load_a_transposed(a, stage.key, block * kBlockTokens, channel);
                 if constexpr (Traits::kChannelDecay) {
                     // Sums over the tokens behind each token of the block, as [channel, token].
-                    constexpr int kParts = kGateParts<std::remove_reference_t<decltype(stage.gate)>>;
+                    constexpr int kParts =
+                        kGateParts<std::remove_reference_t<decltype(stage.gate)>>;
                     const int shift = p.span == DecaySpan::kAfterWriter ? 1 : 0;
                     float sums[2][4] = {};
                     FLA_UNROLL
@@ -141,8 +141,7 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_state_kernel(StatePara
                         load_gate_a(gate, stage.gate, behind * kBlockTokens, channel);
                         FLA_UNROLL
                         for (int n = 0; n < 2; ++n) {
-                            const int bound =
-                                block * kBlockTokens + 8 * n + lane / 4 + shift;
+                            const int bound = block * kBlockTokens + 8 * n + lane / 4 + shift;
                             std::uint32_t b[2];
                             FLA_UNROLL
                             for (int i = 0; i < 2; ++i) {
@@ -197,9 +196,9 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_state_kernel(StatePara
             for (int n = 0; n < kNTiles; ++n) {
                 const int col = group * 64 + 8 * n + lane % 4 * 2;
                 if (col < p.value_dim) {
-                    device::store_vec(states + std::int64_t{channel} * p.value_dim + col,
-                                      device::Vec<float, 2>{state[m][n][2 * half],
-                                                            state[m][n][2 * half + 1]});
+                    device::store_vec(
+                        states + std::int64_t{channel} * p.value_dim + col,
+                        device::Vec<float, 2>{state[m][n][2 * half], state[m][n][2 * half + 1]});
                 }
             }
             if (group == 0 && lane % 4 == 0) {

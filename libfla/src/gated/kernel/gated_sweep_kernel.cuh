@@ -4,7 +4,8 @@
 
 namespace fla::gated {
 
-template <bool kChannelDecay_, ReadSide kSide_, GateGradient kGradient_, int kK_, int kV_, class Gate_>
+template <bool kChannelDecay_, ReadSide kSide_, GateGradient kGradient_, int kK_, int kV_,
+          class Gate_>
 struct SweepTraits {
     static constexpr bool kChannelDecay = kChannelDecay_;
     static constexpr ReadSide kSide = kSide_;
@@ -29,15 +30,14 @@ struct SweepTraits {
     /// Two stages where they fit.
     static constexpr bool kWideGates = kChannelDecay && sizeof(Gate) == 4;
     /// Resident on one SM, as shared memory allows with 227 KB.
-    static constexpr int kCtasPerSm =
-        kK == 64 && kV == 64 ? 2 : 1;
+    static constexpr int kCtasPerSm = kK == 64 && kV == 64 ? 2 : 1;
     /// Is the partner prefetched with the stage, or loaded when its chunk begins?
     static constexpr bool kStagesPartner = kMakesGradient && kK == 64 && kV == 64 && !kWideGates;
     static constexpr int kStages = kWideGates && kK == 128 && kV == 128 ? 1 : 2;
 };
 
-/// Sums for the gradient of the log-decays: of the terms of each block of 16 tokens, and of all that was
-/// visited before the run.
+/// Sums for the gradient of the log-decays: of the terms of each block of 16 tokens, and of all
+/// that was visited before the run.
 template <int kK>
 struct GateSums {
     alignas(16) float blocks[kBlocks][kK];
@@ -93,12 +93,12 @@ FLA_DEVICE void load_sweep_stage(typename SweepShared<Traits>::Stage& stage, con
     const ScanParams& p = s.scan;
     const Chunk chunk = chunk_at(segment, chunk_index, p.backwards);
     load_operand<kThreads, Traits::kReaderCols>(stage.reader, s.reader, segment, chunk, head,
-                           Traits::kByKey ? p.key_dim : p.value_dim);
+                                                Traits::kByKey ? p.key_dim : p.value_dim);
     load_operand<kThreads, Traits::kK>(stage.key, p.key, segment, chunk, head, p.key_dim);
     load_operand<kThreads, Traits::kV>(stage.value, p.value, segment, chunk, head, p.value_dim);
     if constexpr (Traits::kChannelDecay) {
-        load_operand<kThreads, Traits::kK, typename Traits::Gate>(stage.gate, p.gate, segment, chunk,
-                                                                  head, p.key_dim);
+        load_operand<kThreads, Traits::kK, typename Traits::Gate>(stage.gate, p.gate, segment,
+                                                                  chunk, head, p.key_dim);
     }
     if constexpr (Traits::kStagesPartner) {
         load_operand<kThreads, Traits::kK>(stage.partner, s.partner, segment, chunk, head,
@@ -121,8 +121,8 @@ FLA_DEVICE auto& partner_of(SweepShared<Traits>& shared,
     }
 }
 
-/// Per head: sums the terms of a chunk (head_terms) in the order of the walk and writes or completes
-/// the gradient of its log-decays. `visited` is what lies behind the chunk (kKey).
+/// Per head: sums the terms of a chunk (head_terms) in the order of the walk and writes or
+/// completes the gradient of its log-decays. `visited` is what lies behind the chunk (kKey).
 template <class Traits>
 FLA_DEVICE void sum_head_gate_gradient(SweepShared<Traits>& shared, const SweepParams& s,
                                        const Segment& segment, const Chunk& chunk, int head,
@@ -142,8 +142,7 @@ FLA_DEVICE void sum_head_gate_gradient(SweepShared<Traits>& shared, const SweepP
             terms[i] += device::load(&shared.head_decay.terms[group][row]);
         }
         if (kIsKey && inside[i]) {
-            prior[i] =
-                s.grad_gate.load(s.grad_gate.at(segment.batch, chunk.token(row), head));
+            prior[i] = s.grad_gate.load(s.grad_gate.at(segment.batch, chunk.token(row), head));
         }
     }
     if (kIsKey) {
@@ -165,9 +164,8 @@ FLA_DEVICE void sum_head_gate_gradient(SweepShared<Traits>& shared, const SweepP
         const std::int64_t at = s.grad_gate.at(segment.batch, token, head);
         if (kIsKey) {
             const float gate = p.gate.load(p.gate.at(segment.batch, token, head));
-            s.grad_gate.store(at, gate < kLowestLogDecay
-                                      ? 0.0F
-                                      : visited - prior[i] - (before[i] + terms[i]));
+            s.grad_gate.store(
+                at, gate < kLowestLogDecay ? 0.0F : visited - prior[i] - (before[i] + terms[i]));
         } else {
             s.grad_gate.store(at, before[i]);
         }
@@ -180,8 +178,8 @@ FLA_DEVICE void sum_head_gate_gradient(SweepShared<Traits>& shared, const SweepP
     }
 }
 
-/// Per channel: sums the terms of a run in the order of the walk and writes or completes the gradient
-/// of its log-decays. `terms` is an accumulator of this warp's rows, those of `block`.
+/// Per channel: sums the terms of a run in the order of the walk and writes or completes the
+/// gradient of its log-decays. `terms` is an accumulator of this warp's rows, those of `block`.
 template <class Traits, class Run>
 FLA_DEVICE void write_gate_gradient(SweepShared<Traits>& shared,
                                     typename SweepShared<Traits>::Stage& stage,
@@ -201,10 +199,10 @@ FLA_DEVICE void write_gate_gradient(SweepShared<Traits>& shared,
     for (int half = 0; half < 2; ++half) {
         const int row = row0 + 8 * half;
         valid[half] = run.holds(row) && chunk.holds(row);
-        to[half] = static_cast<Gate*>(s.grad_gate.data) +
-                   s.grad_gate.at(segment.batch, chunk.token(valid[half] ? row : chunk.begin),
-                                  head) +
-                   col0;
+        to[half] =
+            static_cast<Gate*>(s.grad_gate.data) +
+            s.grad_gate.at(segment.batch, chunk.token(valid[half] ? row : chunk.begin), head) +
+            col0;
     }
     // What kQuery left, read before the sums so that they hide its latency.
     device::Vec<Gate, 2> prior[Traits::kOutTiles][2];
@@ -288,8 +286,8 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
     const int thread = device::thread_index().x, lane = device::lane_id();
     const int g = lane / 4, t = lane % 4;
     const int warp = device::warp_id(), group = warp / 4;
-    // Later rows have more scores. Every other group and CTA deals the rows out the other way round, so
-    // that each scheduler of an SM gets as many.
+    // Later rows have more scores. Every other group and CTA deals the rows out the other way
+    // round, so that each scheduler of an SM gets as many.
     const int row_block = (group + item) % 2 == 0 ? warp % 4 : kBlocks - 1 - warp % 4;
     const int row0 = row_block * kBlockTokens, out_col0 = group * Traits::kGroupCols;
     const int channel0 = warp % 4 * (kK / 4), state_col0 = group * Traits::kStateCols;
@@ -318,8 +316,9 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
             }
         }
     }
-    // For the gradient of the log-decays, in the order of the walk: kKey what lies behind the tokens
-    // visited so far, kQuery the terms of those of this chunk. Per channel that of channel `thread`.
+    // For the gradient of the log-decays, in the order of the walk: kKey what lies behind the
+    // tokens visited so far, kQuery the terms of those of this chunk. Per channel that of channel
+    // `thread`.
     float visited = 0.0F;
     constexpr bool kMakesGradient = Traits::kMakesGradient;
     constexpr bool kIsKey = Traits::kGradient == GateGradient::kKey;
@@ -338,9 +337,8 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
     }
     // Where the sums of a chunk stand, and that of channel `thread`, fetched ahead.
     const auto totals_of = [&](int chunk_index) {
-        return s.chunk_totals +
-               (slot * (p.map.segment_tokens / kChunkTokens) + chunk_index) *
-                   (kChannelDecay ? p.key_dim : 1);
+        return s.chunk_totals + (slot * (p.map.segment_tokens / kChunkTokens) + chunk_index) *
+                                    (kChannelDecay ? p.key_dim : 1);
     };
     const bool fetches_total = kIsKey && kChannelDecay && thread < p.key_dim;
     float next_total = fetches_total ? device::load(totals_of(first) + thread) : 0.0F;
@@ -367,11 +365,10 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
         device::cp_async_commit();
         if (c + 1 < chunks) {
             if constexpr (Traits::kStages == 2) {
-                load_sweep_stage<Traits>(shared.stages[(c + 1) % 2], s, segment,
-                                         chunk_index + step, head);
+                load_sweep_stage<Traits>(shared.stages[(c + 1) % 2], s, segment, chunk_index + step,
+                                         head);
             }
-            next_gate =
-                fetches_gate ? fetch_head_gate(p, segment, chunk_index + step, head) : 0.0F;
+            next_gate = fetches_gate ? fetch_head_gate(p, segment, chunk_index + step, head) : 0.0F;
         }
         device::cp_async_commit();
         // The stage is older than the partner, which is waited for when it is needed.
@@ -390,7 +387,8 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
             FLA_UNROLL
             for (int m = 0; m < kMTiles; ++m) {
                 if (m % Traits::kGroups == group) {
-                    own &= runs_in_range(stage.gate, channel0 + 16 * m, shared.channel_decay.halves);
+                    own &=
+                        runs_in_range(stage.gate, channel0 + 16 * m, shared.channel_decay.halves);
                 }
             }
             if (lane == 0) {
@@ -403,7 +401,7 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
                 runs &= device::load(&shared.channel_decay.runs[w]);
             }
         }
-                if constexpr (!kChannelDecay) {
+        if constexpr (!kChannelDecay) {
             if (decays) {
                 sum_head_decay(shared.head_decay.sums[warp], shared.head_decay.gate, p.span);
             }
@@ -521,8 +519,8 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
             }
 
             if (has_rows) {
-                // Scores = reader . writer by blocks, decayed and masked; out += scores . writer. For
-                // the gradient of the log-decays the diagonal stays apart.
+                // Scores = reader . writer by blocks, decayed and masked; out += scores . writer.
+                // For the gradient of the log-decays the diagonal stays apart.
                 [[maybe_unused]] float diagonal[2] = {}, row_decay[2] = {}, row_terms[2] = {};
                 if constexpr (!kChannelDecay) {
                     if (decays) {
@@ -535,8 +533,9 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
                             for (int n = 0; n < kOutTiles; ++n) {
                                 if constexpr (kMakesGradient) {
                                     // The adjoint's state adds up rounded e^G q: so must this.
-                                    const auto y = device::unpack2<Bf16>(device::load(
-                                        pair_at(partner_of<Traits>(shared, stage), row, out_col0 + 8 * n + 2 * t)));
+                                    const auto y = device::unpack2<Bf16>(
+                                        device::load(pair_at(partner_of<Traits>(shared, stage), row,
+                                                             out_col0 + 8 * n + 2 * t)));
                                     const float z[2] = {y[0] * factor, y[1] * factor};
                                     const auto r =
                                         device::unpack2<Bf16>(device::pack2<Bf16>(z[0], z[1]));
@@ -578,14 +577,16 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
                     }
                     std::uint32_t a[4];
                     FLA_UNROLL
-                    for (int i = 0; i < 4; ++i) {  // register i: rows + 8 (i % 2), columns + 8 (i / 2)
+                    for (int i = 0; i < 4;
+                         ++i) {  // register i: rows + 8 (i % 2), columns + 8 (i / 2)
                         const int half = i % 2;
                         const int col = block * kBlockTokens + i / 2 * 8 + 2 * t;
                         const int row = row0 + g + 8 * half;
                         float x[2] = {scores[i / 2][2 * half], scores[i / 2][2 * half + 1]};
                         if constexpr (!kChannelDecay) {
                             if (decays) {
-                                const auto col_decay = device::load_vec<2>(&shared.head_decay.sums[warp].sums[col]);
+                                const auto col_decay =
+                                    device::load_vec<2>(&shared.head_decay.sums[warp].sums[col]);
                                 x[0] *= device::exp2_approx(
                                     col <= row ? row_decay[half] - col_decay[0] : 0.0F);
                                 x[1] *= device::exp2_approx(
@@ -613,9 +614,9 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
                     }
                 }
 
-                // Scale and store; for the gradient of the log-decays `out` becomes its terms: products
-                // of the values that the other sweep multiplies too (decayed, rounded), so that
-                // pairs of tokens cancel.
+                // Scale and store; for the gradient of the log-decays `out` becomes its terms:
+                // products of the values that the other sweep multiplies too (decayed, rounded), so
+                // that pairs of tokens cancel.
                 FLA_UNROLL
                 for (int half = 0; half < 2; ++half) {
                     const int row = row0 + g + 8 * half;
@@ -645,8 +646,8 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
                             } else {
                                 row_term += y[0] * x[0] + y[1] * x[1];
                             }
-                            const auto key = device::unpack2<Bf16>(
-                                device::load(pair_at(stage.key, row, col)));
+                            const auto key =
+                                device::unpack2<Bf16>(device::load(pair_at(stage.key, row, col)));
                             x[0] += s.scale * diagonal[half] * key[0];
                             x[1] += s.scale * diagonal[half] * key[1];
                         }
@@ -732,8 +733,8 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
                 }
             }
         };
-        // The whole chunk at once where the factors' range allows it, else a block of 16 tokens, else
-        // token by token. Tokens outside the run take no part.
+        // The whole chunk at once where the factors' range allows it, else a block of 16 tokens,
+        // else token by token. Tokens outside the run take no part.
         if (!kChannelDecay || (runs & 16U) != 0) {
             process(WholeChunk{});
         } else if constexpr (kChannelDecay) {
@@ -742,7 +743,7 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
                  begin = end) {
                 const bool block_fits = (runs >> (begin / kBlockTokens) & 1U) != 0;
                 end = begin + (block_fits ? kBlockTokens : 1);
-                const int anchor = block_fits ? begin + kBlockTokens / 2
+                const int anchor = block_fits                          ? begin + kBlockTokens / 2
                                    : p.span == DecaySpan::kAfterWriter ? begin + 1
                                                                        : begin;
                 process(TokenRun{begin, anchor, end});

@@ -9,8 +9,8 @@ namespace fla::gated {
 using device::Bf16;
 
 /// A row-major bf16 matrix in shared memory. Rows are 16 bytes longer than their elements, so that
-/// ldmatrix and accumulator-shaped accesses are free of bank conflicts. (Exchanging units by the row's
-/// number instead needs no padding, but addresses that are no immediates: slower.)
+/// ldmatrix and accumulator-shaped accesses are free of bank conflicts. (Exchanging units by the
+/// row's number instead needs no padding, but addresses that are no immediates: slower.)
 template <int kRows, int kCols>
 using Tile = device::SharedTile<Bf16, kRows, kCols>;
 template <int kCols>
@@ -22,8 +22,8 @@ inline constexpr int kBlocks = kChunkTokens / kBlockTokens;
 template <class Gate, int kCols>
 using GateTile = device::SharedTile<Gate, kChunkTokens, kCols>;
 
-/// Copies the rows of a chunk asynchronously, `cols` elements each, and zeros elsewhere. `from` is row
-/// chunk.begin, `step` the distance of the rows in elements. cols is a multiple of 16 bytes.
+/// Copies the rows of a chunk asynchronously, `cols` elements each, and zeros elsewhere. `from` is
+/// row chunk.begin, `step` the distance of the rows in elements. cols is a multiple of 16 bytes.
 template <int kThreads, int kCols, class TileType, class T>
 FLA_DEVICE void load_rows(TileType& tile, const T* from, std::int64_t step, const Chunk& chunk,
                           int cols) {
@@ -112,8 +112,7 @@ FLA_DEVICE std::uint32_t ones_where(bool low, bool high) {
 
 /// Log-decays as mma operands: bf16 as they are, fp32 in three parts that add up exactly.
 template <class TileType>
-inline constexpr int kGateParts =
-    sizeof(*static_cast<TileType*>(nullptr)->at(0, 0)) == 4 ? 3 : 1;
+inline constexpr int kGateParts = sizeof(*static_cast<TileType*>(nullptr)->at(0, 0)) == 4 ? 3 : 1;
 
 FLA_DEVICE std::uint32_t raised_pair(std::uint32_t pair) {
     return device::max2<Bf16>(pair, device::pack2<Bf16>(kLowestLogDecay, kLowestLogDecay));
@@ -131,8 +130,7 @@ FLA_DEVICE void split_pair(std::uint32_t& high, std::uint32_t& middle, std::uint
 
 /// B operands of the n-tiles col, col + 8 of a gate tile, contraction along tokens.
 template <int kCols>
-FLA_DEVICE void load_gate_b(std::uint32_t (&b)[1][2][2], TokenTile<kCols>& gate, int row,
-                            int col) {
+FLA_DEVICE void load_gate_b(std::uint32_t (&b)[1][2][2], TokenTile<kCols>& gate, int row, int col) {
     load_b(b[0], gate, row, col);
     FLA_UNROLL
     for (int i = 0; i < 4; ++i) {
@@ -156,8 +154,7 @@ FLA_DEVICE void load_gate_b(std::uint32_t (&b)[3][2][2],
 
 /// A operand [16 channels, 16 tokens] of a gate tile.
 template <int kCols>
-FLA_DEVICE void load_gate_a(std::uint32_t (&a)[1][4], TokenTile<kCols>& gate, int row,
-                            int col) {
+FLA_DEVICE void load_gate_a(std::uint32_t (&a)[1][4], TokenTile<kCols>& gate, int row, int col) {
     load_a_transposed(a[0], gate, row, col);
     FLA_UNROLL
     for (int i = 0; i < 4; ++i) {
@@ -179,8 +176,8 @@ FLA_DEVICE void load_gate_a(std::uint32_t (&a)[3][4],
     }
 }
 
-/// A run [begin, end) of a chunk's tokens that is worked on at once, and the token in front of which
-/// decays are anchored: factors are e^{G_i - G_anchor} and e^{G_anchor - G_j}.
+/// A run [begin, end) of a chunk's tokens that is worked on at once, and the token in front of
+/// which decays are anchored: factors are e^{G_i - G_anchor} and e^{G_anchor - G_j}.
 struct TokenRun {
     static constexpr bool kWhole = false;
     int begin, anchor, end;
@@ -199,8 +196,8 @@ struct WholeChunk {
 };
 
 /// Coefficients of the log-decays of 16 tokens from u0 on in the sums of 16 rows from row0 on: an A
-/// operand of 1, -1 and 0. The sum of row i runs over [anchor, i') or is minus that over [i', anchor),
-/// where i' is i + 1 (kAfterWriter) or i (kFromWriter).
+/// operand of 1, -1 and 0. The sum of row i runs over [anchor, i') or is minus that over [i',
+/// anchor), where i' is i + 1 (kAfterWriter) or i (kFromWriter).
 template <class Run>
 FLA_DEVICE void anchored_coefficients(std::uint32_t (&a)[4], int row0, int u0, const Run& run,
                                       DecaySpan span) {
@@ -237,23 +234,22 @@ FLA_DEVICE void add_gates(float (&sums)[kTiles][4], TileType& gate, int u0, int 
     }
 }
 
-/// In the sums of a whole chunk, the coefficients of the rows' own block of tokens, for each block and
-/// lane. Those of the block between it and the anchor, if there is one, are all 1 or all -1.
+/// In the sums of a whole chunk, the coefficients of the rows' own block of tokens, for each block
+/// and lane. Those of the block between it and the anchor, if there is one, are all 1 or all -1.
 struct WholeChunkCoefficients {
     alignas(16) std::uint32_t own[kBlocks][device::kWarpSize][4];
 };
 
-FLA_DEVICE void make_coefficients(WholeChunkCoefficients& coefficients, int block,
-                                  DecaySpan span) {
+FLA_DEVICE void make_coefficients(WholeChunkCoefficients& coefficients, int block, DecaySpan span) {
     std::uint32_t a[4];
     anchored_coefficients(a, block * kBlockTokens, block * kBlockTokens, WholeChunk{}, span);
     device::store_vec(coefficients.own[block][device::lane_id()],
                       device::Vec<std::uint32_t, 4>{a[0], a[1], a[2], a[3]});
 }
 
-/// Log-decays (base 2) between the anchor and the tokens of block `row0` / 16, kTiles * 8 channels from
-/// col0 on, as an accumulator. A product with +-1 and 0 is exact in fp32, so resets elsewhere in the
-/// chunk cost no digits.
+/// Log-decays (base 2) between the anchor and the tokens of block `row0` / 16, kTiles * 8 channels
+/// from col0 on, as an accumulator. A product with +-1 and 0 is exact in fp32, so resets elsewhere
+/// in the chunk cost no digits.
 template <int kTiles, class TileType, class Run>
 FLA_DEVICE void anchored_log2_decay(float (&sums)[kTiles][4], TileType& gate, int row0, int col0,
                                     const Run& run, DecaySpan span,
@@ -301,8 +297,8 @@ FLA_DEVICE void anchored_log2_decay(float (&sums)[kTiles][4], TileType& gate, in
 
 /// Log-decays (base 2) of the channels channel0 + g and + 8 over [begin, anchor) and [anchor, end).
 template <class TileType, class Run>
-FLA_DEVICE void run_log2_decay(float (&before)[2], float (&after)[2], TileType& gate,
-                               int channel0, const Run& run) {
+FLA_DEVICE void run_log2_decay(float (&before)[2], float (&after)[2], TileType& gate, int channel0,
+                               const Run& run) {
     constexpr int kParts = kGateParts<TileType>;
     const int lane = device::lane_id();
     const int column = lane / 4;
@@ -340,8 +336,8 @@ FLA_DEVICE void run_log2_decay(float (&before)[2], float (&after)[2], TileType& 
 inline constexpr float kHalfRange = 40.0F;
 
 /// Which runs of the chunk keep the factors of the 16 channels from channel0 on in range: bits 0..3
-/// the blocks of 16 tokens, bit 4 the whole chunk. The same in all lanes. Writes the log-decays (base
-/// 2) of the halves of the chunk to half_sums[channel], the first element of each.
+/// the blocks of 16 tokens, bit 4 the whole chunk. The same in all lanes. Writes the log-decays
+/// (base 2) of the halves of the chunk to half_sums[channel], the first element of each.
 template <class TileType, int kK>
 FLA_DEVICE std::uint32_t runs_in_range(TileType& gate, int channel0, float (&half_sums)[2][kK]) {
     constexpr int kParts = kGateParts<TileType>;
@@ -381,9 +377,8 @@ FLA_DEVICE std::uint32_t runs_in_range(TileType& gate, int channel0, float (&hal
 
 /// Multiplies rows of a tile by 2^{sign * log2_decay} in place, for the tokens of the run.
 template <int kTiles, int kCols, class Run>
-FLA_DEVICE void scale_rows(TokenTile<kCols>& tile,
-                           const float (&log2_decay)[kTiles][4], float sign, int row0, int col0,
-                           const Run& run) {
+FLA_DEVICE void scale_rows(TokenTile<kCols>& tile, const float (&log2_decay)[kTiles][4], float sign,
+                           int row0, int col0, const Run& run) {
     const int lane = device::lane_id();
     FLA_UNROLL
     for (int half = 0; half < 2; ++half) {
@@ -393,20 +388,20 @@ FLA_DEVICE void scale_rows(TokenTile<kCols>& tile,
         }
         FLA_UNROLL
         for (int n = 0; n < kTiles; ++n) {
-            auto* const pair = reinterpret_cast<std::uint32_t*>(
-                tile.at(row, col0 + 8 * n + lane % 4 * 2));
+            auto* const pair =
+                reinterpret_cast<std::uint32_t*>(tile.at(row, col0 + 8 * n + lane % 4 * 2));
             const auto x = device::unpack2<Bf16>(device::load(pair));
-            device::store(
-                pair, device::pack2<Bf16>(
-                          x[0] * device::exp2_approx(sign * log2_decay[n][2 * half]),
-                          x[1] * device::exp2_approx(sign * log2_decay[n][2 * half + 1])));
+            device::store(pair,
+                          device::pack2<Bf16>(
+                              x[0] * device::exp2_approx(sign * log2_decay[n][2 * half]),
+                              x[1] * device::exp2_approx(sign * log2_decay[n][2 * half + 1])));
         }
     }
 }
 
 /// Log-decays of a chunk, one a token, as every warp sums them for itself.
 struct alignas(16) HeadDecay {
-    float sums[kChunkTokens];  ///< Base 2; up to and with the token, or without it (kFromWriter).
+    float sums[kChunkTokens];    ///< Base 2; up to and with the token, or without it (kFromWriter).
     float to_end[kChunkTokens];  ///< 2^(total - sums)
     float total;                 ///< Base 2.
 };
@@ -435,8 +430,8 @@ FLA_DEVICE void sum_head_decay(HeadDecay& decay, const float* log_decay, DecaySp
     device::sync_warp();
 }
 
-/// Sums over the rows of a warp's block, row by row, of one column: x is row g, y row g + 8. Returns
-/// the total of the block in the lanes with g = 7.
+/// Sums over the rows of a warp's block, row by row, of one column: x is row g, y row g + 8.
+/// Returns the total of the block in the lanes with g = 7.
 FLA_DEVICE float sum_rows(float& x, float& y) {
     const int lane = device::lane_id();
     FLA_UNROLL
