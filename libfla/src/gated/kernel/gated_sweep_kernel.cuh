@@ -411,7 +411,7 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
             using Run = std::remove_cvref_t<decltype(run)>;
             const bool has_rows = run.meets_block(row_block);
 
-            float log2_decay[kOutTiles][4];  // of this warp's rows, out_col0 .. + 63 (channels)
+            [[maybe_unused]] float log2_decay[kOutTiles][4];  // of this warp's rows, out_col0 .. + 63 (channels)
             if constexpr (kChannelDecay) {
                 if (has_rows) {
                     FLA_UNROLL
