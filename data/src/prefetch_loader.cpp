@@ -1,5 +1,7 @@
 #include "flagen/data/prefetch_loader.h"
 
+#include <ATen/ATen.h>
+
 #include <utility>
 #include <vector>
 
@@ -23,6 +25,7 @@ struct PrefetchLoader::State {
         : sections(std::move(sections_)),
           sampler(sampler_),
           delivered(sampler.state()),
+          pin_memory(options.pin_memory),
           prefetcher([this] { return draw(); },
                      [this](const BatchTicket& ticket) { return make(ticket); },
                      static_cast<std::size_t>(options.num_threads),
@@ -44,6 +47,13 @@ struct PrefetchLoader::State {
             examples.push_back(section.source->example(id));
         }
         Batch batch = collate(examples, section.targets.get());
+        if (pin_memory) {
+            for (at::Tensor* tensor : {&batch.tokens, &batch.tracks, &batch.genes.targets, &batch.genes.mask}) {
+                if (tensor->defined() && tensor->numel() > 0) {
+                    *tensor = tensor->pin_memory();
+                }
+            }
+        }
         batch.section = ticket.batch.section;
         batch.sampler_state = ticket.state_after;
         return batch;
@@ -52,6 +62,7 @@ struct PrefetchLoader::State {
     std::vector<LoaderSection> sections;
     BatchSampler sampler;  // only in draw()
     BatchSamplerState delivered;
+    bool pin_memory;
     // Last, so that its threads end before what they use.
     OrderedPrefetcher<BatchTicket, Batch> prefetcher;
 };
