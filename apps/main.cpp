@@ -10,6 +10,7 @@
 #include "apps/command.h"
 #include "apps/exit_code.h"
 #include "apps/runtime/build_info.h"
+#include "apps/runtime/device.h"
 #include "flagen/error.h"
 
 namespace {
@@ -68,6 +69,9 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "flagen: %s\n", error.what());
         return error.fault() == flagen::UserFault::kConfig ? flagen::apps::kExitConfig
                                                            : flagen::apps::kExitBadInput;
+    } catch (const flagen::apps::DeviceError& error) {
+        std::fprintf(stderr, "flagen: %s\n", error.what());
+        return flagen::apps::kExitInternal;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "flagen: internal error: %s\n(%s)\n", error.what(),
                      flagen::apps::short_version().c_str());

@@ -11,6 +11,7 @@
 #include "apps/command.h"
 #include "apps/exit_code.h"
 #include "apps/options/command_line.h"
+#include "apps/options/device_options.h"
 #include "apps/options/run_config.h"
 #include "apps/runtime/section_choice.h"
 #include "apps/runtime/section_evaluation.h"
@@ -33,6 +34,7 @@ struct EvalOptions {
     std::string out;
     std::string head;  // empty: all
     EvaluationRequest request;
+    DeviceRequest device;
 };
 
 std::vector<std::string> split_names(const std::string& list) {
@@ -93,7 +95,12 @@ int evaluate_file(const EvalOptions& options, const std::string& path) {
 int evaluate_model(const EvalOptions& options, const std::string& path) {
     const std::string config_path = options.positional.size() == 2 ? options.positional.front() : "";
     TrainedModel trained = TrainedModel::load(path, options.overrides, config_path);
+    const RunDevice device = choose_device(options.device, {trained.load_on_device()});
+    prepare_device(device);
+    trained.move_to(device);
     const RunConfig& config = trained.config;
+    std::fprintf(stderr, "device %s, precision %s\n", device.text().c_str(),
+                 models::precision_name(config.train.precision).c_str());
     EvaluationRequest request = options.request;
     if (request.shifts_bp.empty()) {
         request.shifts_bp = config.predict.shifts_bp;
@@ -121,6 +128,8 @@ int evaluate_model(const EvalOptions& options, const std::string& path) {
         }
     }
     root.set("model_sha256", trained.model_sha256);
+    root.set("device", device.device.str());
+    root.set("precision", models::precision_name(config.train.precision));
     root.set("step", trained.step);
     if (!options.out.empty()) {
         write_json(options, root);
@@ -137,6 +146,7 @@ int run_eval(const std::vector<std::string>& arguments) {
     std::string shifts;
     std::int64_t threads = 0;
     bool no_baselines = false;
+    DeviceOptions device;
     CommandLine line("eval [CONFIG] MODEL | CONFIG predictions.h5 [--out OUT] [options]",
                      "Scores a model (a run folder or a checkpoint), or a file of `flagen predict`, on held-out parts of\n"
                      "the genome, next to baselines fitted on the training part: for genes the training mean and a\n"
@@ -154,11 +164,13 @@ int run_eval(const std::vector<std::string>& arguments) {
         ("no-baselines", po::bool_switch(&no_baselines), "score the predictions only")
         ("set", po::value(&options.overrides)->composing(), "change one value of the configuration")
         ("threads", po::value(&threads), "CPU threads (default: all cores)");
+    device.add_to(line);
     if (!line.parse(arguments)) {
         return kExitOk;
     }
     FLAGEN_USER_CHECK(UserFault::kConfig, !options.positional.empty(),
                       "expected a model, or a configuration and a prediction file (usage: flagen eval MODEL)");
+    options.device = device.request(options.overrides);
     set_threads(threads, line.given("threads"));
     request.splits = split_names(split_list);
     request.with_baselines = !no_baselines;

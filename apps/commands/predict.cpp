@@ -1,6 +1,7 @@
 // flagen predict: the expression of genes, or measured tracks over regions, into HDF5.
 
 #include <boost/program_options.hpp>
+#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "apps/command.h"
 #include "apps/exit_code.h"
 #include "apps/options/command_line.h"
+#include "apps/options/device_options.h"
 #include "apps/runtime/prediction_run.h"
 #include "apps/runtime/section_choice.h"
 #include "apps/runtime/threads.h"
@@ -42,6 +44,7 @@ int run_predict(const std::vector<std::string>& arguments) {
     std::string untransform;
     std::int64_t threads = 0;
     bool bigwig = false;
+    DeviceOptions device_options;
     CommandLine line("predict [CONFIG] MODEL --out OUT [options]",
                      "Predicts with a trained model and writes HDF5 (OUT.h5, or predict.h5 in the folder OUT). MODEL is\n"
                      "a run folder (its best checkpoint) or one checkpoint; CONFIG replaces the configuration that it\n"
@@ -71,6 +74,7 @@ int run_predict(const std::vector<std::string>& arguments) {
         ("set", po::value(&overrides)->composing(), "change one value of the configuration")
         ("threads", po::value(&threads), "CPU threads (default: all cores)")
         ("dry-run", po::bool_switch(&request.dry_run), "check everything, print what would be written, and stop");
+    device_options.add_to(line);
     if (!line.parse(arguments)) {
         return kExitOk;
     }
@@ -89,6 +93,7 @@ int run_predict(const std::vector<std::string>& arguments) {
     FLAGEN_USER_CHECK(UserFault::kConfig, tracks || !(request.summed || bigwig),
                       "--sum and --bigwig are for tracks: give --bed, --locus or --chrom");
 
+    const DeviceRequest device_request = device_options.request(overrides);
     set_threads(threads, line.given("threads"));
     const std::string config_path = positional.size() == 2 ? positional.front() : "";
     std::vector<TrainedModel> models;
@@ -96,7 +101,18 @@ int run_predict(const std::vector<std::string>& arguments) {
     for (const std::string& path : ensemble) {
         models.push_back(TrainedModel::load(path, overrides, config_path));
     }
+    std::vector<DeviceLoad> loads;
+    for (const TrainedModel& trained : models) {
+        loads.push_back(trained.load_on_device());
+    }
+    request.device = choose_device(device_request, loads);
+    prepare_device(request.device);
+    for (TrainedModel& trained : models) {
+        trained.move_to(request.device);
+    }
     RunConfig& config = models.front().config;
+    std::fprintf(stderr, "device %s, precision %s\n", request.device.text().c_str(),
+                 models::precision_name(config.train.precision).c_str());
     request.shifts_bp = shifts.empty() ? config.predict.shifts_bp : parse_int_list(shifts, "--shifts");
     request.squashed = untransform == "none";
     request.out = output_path(request.out);

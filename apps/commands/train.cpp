@@ -7,6 +7,7 @@
 #include "apps/command.h"
 #include "apps/exit_code.h"
 #include "apps/options/command_line.h"
+#include "apps/options/device_options.h"
 #include "apps/options/run_config.h"
 #include "apps/runtime/run_record.h"
 #include "apps/runtime/threads.h"
@@ -50,6 +51,7 @@ int run_train(const std::vector<std::string>& arguments) {
     std::int64_t threads = 0;
     std::int64_t max_steps = 0;
     TrainOptions options;
+    DeviceOptions device;
     CommandLine line("train CONFIG [DATA_DIR..] --out DIR [options]",
                      "Trains the model of a configuration (JSON) and leaves checkpoints, metrics and records in DIR.\n"
                      "DATA_DIR is a folder of `flagen data`: tracks come from it, and it says which windows train; one for\n"
@@ -64,6 +66,7 @@ int run_train(const std::vector<std::string>& arguments) {
         ("max-steps", po::value(&max_steps), "short for --set train.max_steps=N")
         ("threads", po::value(&threads), "CPU threads (default: all cores)")
         ("dry-run", po::bool_switch(&options.dry_run), "read and check everything, then stop");
+    device.add_to(line);
     if (!line.parse(arguments)) {
         return kExitOk;
     }
@@ -76,10 +79,13 @@ int run_train(const std::vector<std::string>& arguments) {
     if (line.given("max-steps")) {
         overrides.push_back("train.max_steps=" + std::to_string(max_steps));
     }
+    const DeviceRequest request = device.request(overrides);
     set_threads(threads, line.given("threads"));
     options.command_line = quoted_command("train", arguments);
     RunConfig config = RunConfig::load(positional[0], overrides);
     set_data_folders(config, {positional.begin() + 1, positional.end()});
+    options.device = choose_device(request, {{&config.model, config.train.precision}});
+    prepare_device(options.device);
     return train(config, options);
 }
 

@@ -152,7 +152,7 @@ TrainConfig read_train(JsonObject json) {
     }
     train.global_clipnorm = json.get_number("global_clipnorm", train.global_clipnorm, 0.0, 1e9);
     json.get_choice("optimizer", "adamw", {"adamw"});
-    json.get_choice("precision", "fp32", {"fp32"});
+    train.precision = models::precision_of_name(json.get_choice("precision", "fp32", {"fp32", "bf16", "fp16"}));
     train.adamw.beta1 = json.get_number("adam_beta1", train.adamw.beta1, 0.0, 0.999999);
     train.adamw.beta2 = json.get_number("adam_beta2", train.adamw.beta2, 0.0, 0.999999);
     train.adamw.epsilon = json.get_number("adam_epsilon", train.adamw.epsilon, 0.0, 1.0);

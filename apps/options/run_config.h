@@ -13,6 +13,7 @@
 #include "flagen/models/model_config.h"
 #include "flagen/models/parameter_groups.h"
 #include "flagen/models/poisson_multinomial.h"
+#include "flagen/models/precision.h"
 
 namespace flagen {
 class JsonObject;
@@ -64,6 +65,7 @@ struct TrainConfig {
     double huber_delta = 1.0;        ///< Of loss huber, in units of the scaled target.
     double deviation_weight = 1.0;   ///< Weight of a gene's deviations beside its mean.
     double global_clipnorm = 1.0;    ///< Largest L2 norm of all gradients; 0 leaves them alone.
+    models::Precision precision = models::Precision::kFp32;  ///< Of the model, in training and prediction.
     models::AdamWConfig adamw;
     models::LearningRate learning_rate;
     std::int64_t log_every_steps = 20;

@@ -122,7 +122,7 @@ void write_train(JsonObject json, const TrainConfig& train) {
     json.set("weight_exp", train.track_loss.weight_exp);
     json.set("global_clipnorm", train.global_clipnorm);
     json.set("optimizer", "adamw");
-    json.set("precision", "fp32");
+    json.set("precision", models::precision_name(train.precision));
     json.set("adam_beta1", train.adamw.beta1);
     json.set("adam_beta2", train.adamw.beta2);
     json.set("adam_epsilon", train.adamw.epsilon);

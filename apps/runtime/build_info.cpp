@@ -10,6 +10,7 @@
 #include <fstream>
 #include <thread>
 
+#include "apps/runtime/device.h"
 #include "apps/version.h"
 
 namespace flagen::apps {
@@ -33,7 +34,7 @@ std::vector<std::pair<std::string, std::string>> library_versions() {
         {"hdf5", std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(release)},
         {"boost", BOOST_LIB_VERSION},
         {"cpu capability", at::get_cpu_capability()},
-        {"cuda", at::hasCUDA() ? "available" : "not available"},
+        {"cuda", cuda_fault().empty() ? "available" : "not available: " + cuda_fault()},
     };
 }
 

@@ -31,6 +31,8 @@ data::Attributes PredictionRun::attributes(const PredictionRequest& request) con
         {"seq_length", config.model.seq_length},
         {"shifts", int_list_text(request.shifts_bp)},
         {"rc", std::int64_t{request.reverse_complement}},
+        {"device", request.device.device.str()},
+        {"precision", models::precision_name(config.train.precision)},
         {"ensemble_n", static_cast<std::int64_t>(models.size())},
     };
     if (section().genes) {

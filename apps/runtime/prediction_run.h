@@ -17,6 +17,7 @@ struct PredictionRequest {
     std::string out;                      ///< File to write.
     std::string command_line;
     bool dry_run = false;
+    RunDevice device;                     ///< Where the models are.
 
     std::string genes_file;               ///< Gene ids, one a line; for genes instead of `split`.
     std::string split = "all";            ///< all | train | valid | test

@@ -62,7 +62,8 @@ GenePrediction predict_genes(models::ExpressionModel& model,
         data::PrefetchLoader loader({{source, nullptr}}, data::BatchSampler({in_order}, 1), {1, 2});
         std::int64_t done = 0;
         while (auto batch = loader.next()) {
-            const at::Tensor predicted = model->forward(batch->tokens, gene_queries(batch->genes)).genes;
+            const at::Tensor predicted =
+                model->forward(batch->tokens, gene_queries(batch->genes)).genes.to(at::kCPU);
             at::Tensor index = at::empty({predicted.size(0)}, at::kLong);
             for (std::int64_t g = 0; g < predicted.size(0); ++g) {
                 index[g] = output_row.at(batch->genes.gene_index[g].item<std::int64_t>());

@@ -90,14 +90,15 @@ std::string utc_now() {
     return text;
 }
 
-void write_run_record(const std::string& path, const std::string& command_line,
-                      const std::vector<InputDigests>& inputs) {
+void write_run_record(const std::string& path, const std::string& command_line, const RunDevice& device,
+                      models::Precision precision, const std::vector<InputDigests>& inputs) {
     JsonObject root;
     root.set("command_line", command_line);
     root.set("started_utc", utc_now());
     root.set("host", host_description());
     root.set("threads", static_cast<std::int64_t>(at::get_num_threads()));
-    root.set("device", "cpu");
+    root.set("device", device.text());
+    root.set("precision", models::precision_name(precision));
     JsonObject versions = root.set_object("versions");
     for (const auto& [name, version] : library_versions()) {
         versions.set(name, version);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "apps/options/run_config.h"
+#include "apps/runtime/device.h"
 
 namespace flagen::apps {
 
@@ -29,9 +30,9 @@ struct InputDigests {
 /// Time in UTC as 2026-01-31T12:00:00Z; SOURCE_DATE_EPOCH replaces the clock for reproducible files.
 [[nodiscard]] std::string utc_now();
 
-/// Writes run.json: versions, git hash, host, command line, time, checksums of the inputs (of several
+/// Writes run.json: versions, git hash, host, device and precision, command line, time, checksums of the inputs (of several
 /// sections with the section before each name, "human_genome_md5").
-void write_run_record(const std::string& path, const std::string& command_line,
-                      const std::vector<InputDigests>& inputs);
+void write_run_record(const std::string& path, const std::string& command_line, const RunDevice& device,
+                      models::Precision precision, const std::vector<InputDigests>& inputs);
 
 }  // namespace flagen::apps

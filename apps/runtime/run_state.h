@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "apps/runtime/gradient_scaler.h"
 #include "flagen/data/batch_sampler.h"
 
 namespace flagen::apps {
@@ -14,6 +16,7 @@ struct StepSums {
     double loss = 0.0;
     double gradient_norm = 0.0;
     std::int64_t num_steps = 0;
+    std::int64_t num_skipped = 0;  ///< Further steps, left out because gradients in fp16 were not finite.
 };
 
 /// What a checkpoint must hold beside tensors for the run to go on as if nothing had happened.
@@ -23,6 +26,7 @@ struct RunState {
     std::int64_t validations_without_best = 0;
     std::vector<StepSums> sums;  ///< By section.
     bool stopped_early = false;
+    std::optional<GradientScaler> scaler;  ///< Of runs in fp16.
 
     [[nodiscard]] std::string to_json_text() const;
     /// Inverse of to_json_text().

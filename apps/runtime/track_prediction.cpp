@@ -97,7 +97,8 @@ std::string run_digest(const PredictionRun& run, const PredictionRequest& reques
     std::string text = detail::concatenate(
         run.models_sha256(), '\n', run.inputs.genome_md5, '\n', run.first().tracks.at(section.tracks->head).digest(), '\n',
         section.tracks->transform, ' ', section.tracks->head, ' ', geometry.seq_length_bp, ' ', geometry.crop_bp,
-        ' ', geometry.bin_bp, ' ', request.squashed, ' ', request.reverse_complement);
+        ' ', geometry.bin_bp, ' ', request.squashed, ' ', request.reverse_complement, ' ', request.device.device, ' ',
+        models::precision_name(run.first().config.train.precision));
     for (const std::string& contig : section.genome.circular) {
         text.append(" ").append(contig);
     }

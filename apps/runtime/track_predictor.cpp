@@ -33,7 +33,7 @@ TrackPredictor::~TrackPredictor() {
 
 at::Tensor TrackPredictor::run(const at::Tensor& codes, models::ExpressionModel& model) const {
     const auto output = model->forward(codes, models::GeneQueries{}, {options_.head});
-    const at::Tensor tracks = output.tracks.at(options_.head).squeeze(0).to(at::kDouble);
+    const at::Tensor tracks = output.tracks.at(options_.head).squeeze(0).to(at::kCPU).to(at::kDouble);
     FLAGEN_CHECK_EQ(tracks.size(1), pair_index_.size(0), "tracks of head ", options_.head);
     return tracks;
 }

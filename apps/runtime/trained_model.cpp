@@ -116,4 +116,9 @@ TrainedModel TrainedModel::load(const std::string& path, const std::vector<std::
     return trained;
 }
 
+void TrainedModel::move_to(const RunDevice& device) {
+    model->to(device.device);
+    model->set_precision(config.train.precision);
+}
+
 }  // namespace flagen::apps

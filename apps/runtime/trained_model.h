@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "apps/options/run_config.h"
+#include "apps/runtime/device.h"
 #include "flagen/data/target_transform.h"
 #include "flagen/data/track_table.h"
 #include "flagen/models/expression_model.h"
@@ -34,6 +35,11 @@ struct TrainedModel {
     /// @throws UserError naming the folder and what is wrong with it.
     [[nodiscard]] static TrainedModel load(const std::string& path, const std::vector<std::string>& overrides,
                                            const std::string& config_path = {});
+
+    /// What choose_device() has to know of it.
+    [[nodiscard]] DeviceLoad load_on_device() const { return {&config.model, config.train.precision}; }
+    /// Moves the model there; it runs in the precision of the configuration.
+    void move_to(const RunDevice& device);
 };
 
 /// {"samples": [...]} for kSamplesFile.

@@ -31,6 +31,7 @@
 #include "flagen/error.h"
 #include "flagen/json_object.h"
 #include "flagen/models/checkpoint.h"
+#include "flagen/models/generator_state.h"
 #include "flagen/models/optimizer_state.h"
 #include "flagen/models/parameter_groups.h"
 #include "flagen/problems.h"
@@ -45,10 +46,12 @@ double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+double gibibytes(std::int64_t bytes) { return static_cast<double>(bytes) / (1024.0 * 1024.0 * 1024.0); }
+
 double peak_memory_gib() {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
-    return static_cast<double>(usage.ru_maxrss) / (1024.0 * 1024.0);  // Linux counts kibibytes
+    return gibibytes(usage.ru_maxrss * 1024);  // Linux counts kibibytes
 }
 
 class Trainer {
@@ -65,11 +68,13 @@ class Trainer {
     void resume();
     void write_run_files();
     void train_step(data::Batch& batch);
+    [[nodiscard]] std::optional<double> descend(const at::Tensor& loss);
     void log_step();
     void validate();
     void save();
     void save_or_go_on(bool must_succeed);
     [[nodiscard]] std::string path(const char* name) const { return (fs::path(options_.out) / name).string(); }
+    [[nodiscard]] at::Device device() const { return options_.device.device; }
     [[nodiscard]] bool finished() const {
         return step_ >= config_.train.max_steps || state_.stopped_early;
     }
@@ -92,6 +97,7 @@ class Trainer {
     RunState state_;
     std::optional<MetricsLog> metrics_;
     double last_loss_ = 0.0;
+    double step_seconds_ = 0.0;  // of this process, without validation and saving
 };
 
 void Trainer::prepare_folder() {
@@ -144,6 +150,11 @@ void Trainer::prepare_model() {
     const auto with_genes = config_.genes_section();
     const std::int64_t num_samples = with_genes ? sections_[*with_genes].data().targets.num_samples() : 0;
     model_ = models::ExpressionModel(config_.model, num_samples);
+    model_->to(device());
+    model_->set_precision(config_.train.precision);
+    if (config_.train.precision == models::Precision::kFp16) {
+        state_.scaler.emplace();
+    }
     for (TrainingSection& section : sections_) {
         section.prepare(model_);
     }
@@ -153,7 +164,8 @@ void Trainer::prepare_model() {
     for (const auto& [name, tensor] : models::all_parameters(parameters_)) {
         count += tensor.numel();
     }
-    log_->info("{} parameters, {} threads", count, at::get_num_threads());
+    log_->info("{} parameters, {} threads, device {}, precision {}", count, at::get_num_threads(),
+               options_.device.text(), models::precision_name(config_.train.precision));
 }
 
 void Trainer::resume() {
@@ -170,7 +182,10 @@ void Trainer::resume() {
     const std::string source = folder_.path_of(checkpoint->step);
     models::copy_tensors(checkpoint->model, models::module_tensors(*model_), source);
     models::restore_adamw_state(*optimizer_, models::all_parameters(parameters_), checkpoint->optimizer, source);
-    models::set_cpu_rng_state(checkpoint->rng_state);
+    models::set_generator_state(at::kCPU, checkpoint->rng_state);
+    if (device().is_cuda() && checkpoint->cuda_rng_state.defined()) {
+        models::set_generator_state(device(), checkpoint->cuda_rng_state);
+    }
     state_ = RunState::from_json_text(checkpoint->run_state, sections_.size(), source);
     sampler_->restore(state_.sampler);
     step_ = checkpoint->step;
@@ -186,8 +201,36 @@ void Trainer::write_run_files() {
                               data::dropped_genes_tsv(sections_[*with_genes].data().targets.dropped));
     }
     if (!fs::exists(path("run.json"))) {
-        write_run_record(path("run.json"), options_.command_line, inputs_);
+        write_run_record(path("run.json"), options_.command_line, options_.device, config_.train.precision, inputs_);
     }
+}
+
+// The norm of the gradients, which the optimiser followed; nothing where they were not finite in fp16, and the
+// step was left out.
+std::optional<double> Trainer::descend(const at::Tensor& loss) {
+    const double factor = state_.scaler ? state_.scaler->factor : 1.0;
+    (state_.scaler ? loss * factor : loss).backward();
+    last_loss_ = loss.item<double>();
+    if (!state_.scaler && !std::isfinite(last_loss_)) {
+        throw_error("the loss is not finite at step ", step_ + 1, ": ", last_loss_,
+                    " (the last checkpoint is unharmed; try a lower learning rate)");
+    }
+    const std::vector<at::Tensor> parameters = model_->parameters();
+    if (state_.scaler) {
+        state_.scaler->unscale(parameters);
+    }
+    const double limit = config_.train.global_clipnorm;
+    const double norm = torch::nn::utils::clip_grad_norm_(
+        parameters, limit > 0 ? limit : std::numeric_limits<double>::infinity());
+    if (state_.scaler) {
+        const bool finite = std::isfinite(norm);
+        state_.scaler->update(finite);
+        if (!finite) {
+            return std::nullopt;
+        }
+    }
+    optimizer_->step();
+    return norm;
 }
 
 void Trainer::train_step(data::Batch& batch) {
@@ -195,25 +238,20 @@ void Trainer::train_step(data::Batch& batch) {
     models::set_learning_rate(*optimizer_, config_.train.learning_rate.at(step_));
     optimizer_->zero_grad();
     last_loss_ = 0.0;
-    double norm = 0.0;
+    std::optional<double> norm = 0.0;
     const at::Tensor loss = sections_[batch.section].loss(model_, batch);
     if (loss.defined()) {
-        last_loss_ = loss.item<double>();
-        if (!std::isfinite(last_loss_)) {
-            throw_error("the loss is not finite at step ", step_ + 1, ": ", last_loss_,
-                        " (the last checkpoint is unharmed; try a lower learning rate)");
-        }
-        loss.backward();
-        const double limit = config_.train.global_clipnorm;
-        norm = torch::nn::utils::clip_grad_norm_(model_->parameters(),
-                                                 limit > 0 ? limit : std::numeric_limits<double>::infinity());
-        optimizer_->step();
+        norm = descend(loss);
     }
     ++step_;
     state_.sampler = batch.sampler_state;
     StepSums& sums = state_.sums[batch.section];
+    if (!norm) {
+        ++sums.num_skipped;
+        return;
+    }
     sums.loss += last_loss_;
-    sums.gradient_norm += norm;
+    sums.gradient_norm += *norm;
     ++sums.num_steps;
 }
 
@@ -234,6 +272,10 @@ void Trainer::log_step() {
         line.set("loss", loss);
         line.set("gradient_norm", state_.sums[i].gradient_norm / num_steps);
         line.set("learning_rate", config_.train.learning_rate.at(step_ - 1));
+        if (state_.scaler) {
+            line.set("loss_scale", state_.scaler->factor);
+            line.set("skipped_steps", state_.sums[i].num_skipped);
+        }
         metrics_->append(line.dump());
         losses += fmt::format("  {}loss {:.4f}", sections_.size() == 1 ? "" : sections_[i].head() + " ", loss);
         state_.sums[i] = {};
@@ -296,7 +338,10 @@ void Trainer::save() {
     checkpoint.config_digest = digest_of_run(config_, inputs_);
     checkpoint.model = models::module_tensors(*model_);
     checkpoint.optimizer = models::adamw_state(*optimizer_, models::all_parameters(parameters_));
-    checkpoint.rng_state = models::cpu_rng_state();
+    checkpoint.rng_state = models::generator_state(at::kCPU);
+    if (device().is_cuda()) {
+        checkpoint.cuda_rng_state = models::generator_state(device());
+    }
     checkpoint.run_state = state_.to_json_text();
     checkpoint.texts = {{kConfigFile, config_.resolved_text()}};
     for (const TrainingSection& section : sections_) {
@@ -343,14 +388,16 @@ int Trainer::run() {
     for (const TrainingSection& section : sections_) {
         sources.push_back({section.windows(), section.table()});
     }
-    data::PrefetchLoader loader(std::move(sources), *sampler_, {1, 4});
+    data::PrefetchLoader loader(std::move(sources), *sampler_, {1, 4, device().is_cuda()});
     Progress progress("train", "steps", config_.train.max_steps, step_);
     const auto start = Clock::now();
     const std::int64_t first_step = step_;
     const TrainConfig& train = config_.train;
     while (!finished()) {
+        const auto step_start = Clock::now();
         auto batch = loader.next();
         train_step(*batch);
+        step_seconds_ += seconds_since(step_start);
         progress.update(step_, "loss " + std::to_string(last_loss_));
         const bool last = step_ >= train.max_steps;
         if (step_ % train.log_every_steps == 0 || last) {
@@ -373,9 +420,12 @@ int Trainer::run() {
         }
     }
     progress.clear();
-    log_->info("done: {} steps in {}, {:.2f} s a step with validation, peak memory {:.2f} GiB{}", step_ - first_step,
-               format_duration(seconds_since(start)), seconds_since(start) / static_cast<double>(step_ - first_step),
-               peak_memory_gib(), best_step_ ? ", best at step " + std::to_string(*best_step_) : std::string{});
+    const double seconds = seconds_since(start);
+    log_->info("done: {} steps in {}, {:.3g} s a step, {:.3g} s with validation, peak memory {:.2f} GiB{}{}",
+               step_ - first_step, format_duration(seconds), step_seconds_ / static_cast<double>(step_ - first_step),
+               seconds / static_cast<double>(step_ - first_step), peak_memory_gib(),
+               device().is_cuda() ? fmt::format(", {:.2f} GiB on the GPU", gibibytes(options_.device.peak_bytes())) : "",
+               best_step_ ? ", best at step " + std::to_string(*best_step_) : std::string{});
     return kExitOk;
 }
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "apps/options/run_config.h"
+#include "apps/runtime/device.h"
 
 namespace flagen::apps {
 
@@ -15,6 +16,7 @@ enum class ResumeMode {
 struct TrainOptions {
     std::string out;           ///< Run folder.
     std::string command_line;  ///< For run.json.
+    RunDevice device;
     ResumeMode resume = ResumeMode::kNever;
     bool dry_run = false;      ///< Reads and checks all inputs, prints what would run, and stops.
 };
@@ -29,8 +31,9 @@ struct TrainOptions {
 ///     genes_dropped.tsv
 ///     checkpoints/   step-..., latest, best (models/checkpoint_folder.h)
 ///
-/// Bit-exact: with the same number of threads, a run that was killed at any time and resumed ends
-/// in the same checkpoints and metrics.jsonl as one that was not.
+/// Bit-exact: on the same device, with the same number of threads, a run that was killed at any time
+/// and resumed ends in the same checkpoints and metrics.jsonl as one that was not. It may also go on on
+/// another device, which starts its own generator (dropout) anew.
 ///
 /// @return kExitOk, or kExitRequeue when a signal stopped the run after a save.
 /// @throws UserError for faults of configuration and inputs; Error if the loss is not finite.

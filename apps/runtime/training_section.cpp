@@ -7,6 +7,7 @@
 #include "apps/runtime/predictor.h"
 #include "apps/runtime/trained_model.h"
 #include "flagen/error.h"
+#include "flagen/models/to_device.h"
 
 namespace flagen::apps {
 namespace {
@@ -73,14 +74,18 @@ at::Tensor TrainingSection::loss(models::ExpressionModel& model, const data::Bat
     if (!genes && track_heads.empty()) {
         return {};
     }
+    const at::Device device = model->device();
     const auto output =
         model->forward(batch.tokens, genes ? gene_queries(batch.genes) : models::GeneQueries{}, track_heads);
     at::Tensor loss;
     if (genes) {
-        loss = config_.gene_weight * gene_loss_(output.genes, batch.genes.targets, batch.genes.mask);
+        loss = config_.gene_weight * gene_loss_(output.genes, models::to_device(batch.genes.targets, device),
+                                                models::to_device(batch.genes.mask, device));
     }
     for (const std::string& head : track_heads) {
-        const at::Tensor track_loss = config_.track_weight * run_.train.track_loss(output.tracks.at(head), batch.tracks);
+        const at::Tensor track_loss =
+            config_.track_weight *
+            run_.train.track_loss(output.tracks.at(head), models::to_device(batch.tracks, device));
         loss = loss.defined() ? loss + track_loss : track_loss;
     }
     return loss;

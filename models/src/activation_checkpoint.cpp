@@ -1,58 +1,50 @@
 #include "activation_checkpoint.h"
 
-#include <ATen/CPUGeneratorImpl.h>
-#include <ATen/autocast_mode.h>
 #include <torch/torch.h>
 
-#include <mutex>
+#include "autocast_scope.h"
+#include "flagen/models/generator_state.h"
 
 namespace flagen::models {
 namespace {
 
 using Run = std::function<at::Tensor(const at::Tensor&)>;
 
-at::Tensor generator_state() {
-    at::Generator generator = at::detail::getDefaultCPUGenerator();
-    const std::lock_guard<std::mutex> lock(generator.mutex());
-    return generator.get_state();
-}
+/// States of the generators that a pass on `device` draws from.
+struct GeneratorStates {
+    at::Tensor cpu;
+    at::Tensor device;  // undefined on the CPU
 
-void set_generator_state(const at::Tensor& state) {
-    at::Generator generator = at::detail::getDefaultCPUGenerator();
-    const std::lock_guard<std::mutex> lock(generator.mutex());
-    generator.set_state(state);
-}
-
-/// Autocast is a state of the thread, and the backward pass runs on another one.
-struct AutocastState {
-    at::DeviceType device;
-    bool enabled;
-    at::ScalarType dtype;
-
-    static AutocastState current(at::DeviceType device) {
-        return {device, at::autocast::is_autocast_enabled(device),
-                at::autocast::get_autocast_dtype(device)};
+    static GeneratorStates current(at::Device device) {
+        return {generator_state(at::kCPU),
+                device.is_cuda() ? generator_state(device) : at::Tensor()};
     }
-    void apply() const {
-        at::autocast::set_autocast_enabled(device, enabled);
-        at::autocast::set_autocast_dtype(device, dtype);
+    void apply(at::Device device_) const {
+        set_generator_state(at::kCPU, cpu);
+        if (device.defined()) {
+            set_generator_state(device_, device);
+        }
     }
 };
 
-/// Puts generator and autocast back, however the second run ends.
+/// Puts generators and autocast back, however the second run ends. Both are states of the thread,
+/// and the backward pass may run on another one.
 class StateGuard {
   public:
-    explicit StateGuard(at::DeviceType device)
-        : generator_(generator_state()), autocast_(AutocastState::current(device)) {}
+    explicit StateGuard(at::Device device)
+        : device_(device),
+          generators_(GeneratorStates::current(device)),
+          autocast_(AutocastState::current(device.type())) {}
     StateGuard(const StateGuard&) = delete;
     StateGuard& operator=(const StateGuard&) = delete;
     ~StateGuard() {
-        set_generator_state(generator_);
+        generators_.apply(device_);
         autocast_.apply();
     }
 
   private:
-    at::Tensor generator_;
+    at::Device device_;
+    GeneratorStates generators_;
     AutocastState autocast_;
 };
 
@@ -60,7 +52,11 @@ class Checkpoint : public torch::autograd::Function<Checkpoint> {
   public:
     static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
                               const std::shared_ptr<Run>& run) {
-        context->saved_data["generator"] = generator_state();
+        const GeneratorStates generators = GeneratorStates::current(x.device());
+        context->saved_data["generator"] = generators.cpu;
+        if (generators.device.defined()) {
+            context->saved_data["device_generator"] = generators.device;
+        }
         const AutocastState autocast = AutocastState::current(x.device().type());
         context->saved_data["autocast"] = autocast.enabled;
         context->saved_data["autocast_dtype"] = static_cast<std::int64_t>(autocast.dtype);
@@ -77,11 +73,15 @@ class Checkpoint : public torch::autograd::Function<Checkpoint> {
             c10::static_intrusive_pointer_cast<RunHolder>(context->saved_data["run"].toCapsule());
         at::Tensor y;
         {
-            const StateGuard guard(x.device().type());
-            set_generator_state(context->saved_data["generator"].toTensor());
+            const StateGuard guard(x.device());
+            GeneratorStates{context->saved_data["generator"].toTensor(),
+                            x.is_cuda() ? context->saved_data["device_generator"].toTensor()
+                                        : at::Tensor()}
+                .apply(x.device());
             AutocastState{
                 x.device().type(), context->saved_data["autocast"].toBool(),
-                static_cast<at::ScalarType>(context->saved_data["autocast_dtype"].toInt())}
+                static_cast<at::ScalarType>(context->saved_data["autocast_dtype"].toInt()),
+                /*caches=*/false}
                 .apply();
             const torch::AutoGradMode with_grad(true);
             y = (*holder->run)(x);

@@ -1,17 +1,28 @@
 #pragma once
 
+#include <concepts>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "flagen/json_object.h"
 #include "flagen/models/block_registry.h"
+#include "flagen/models/linear_mixer_options.h"
 #include "flagen/models/stream_shape.h"
 #include "flagen/models/trunk_block.h"
 #include "option_table.h"
 #include "strided_conv.h"
 
 namespace flagen::models {
+
+template <typename Options>
+const LinearMixerOptions* find_linear_mixer(const Options& options) {
+    if constexpr (requires { { options.mixer } -> std::same_as<const LinearMixerOptions&>; }) {
+        return &options.mixer;
+    } else {
+        return nullptr;
+    }
+}
 
 /// The spec of a block whose options have bind(), check() and output_shape(), and whose module is
 /// built from (options, input shape). Options with inherit() take defaults of the model section.
@@ -34,10 +45,12 @@ class BlockSpecOf : public BlockSpec {
     void check(const StreamShape& input, JsonObject& json) const override {
         options_.check(input, json);
     }
+    const LinearMixerOptions* linear_mixer() const override { return find_linear_mixer(options_); }
 
   private:
     Options options_;
 };
+
 
 template <typename Options, typename Block>
 std::shared_ptr<const BlockSpec> parse_spec(JsonObject& json, const BlockDefaults& defaults) {

@@ -1,9 +1,6 @@
 #include "flagen/models/checkpoint.h"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <torch/torch.h>
-
-#include <mutex>
 
 #include "flagen/atomic_file.h"
 #include "flagen/error.h"
@@ -18,6 +15,7 @@ constexpr char kRngName[] = "rng.safetensors";
 constexpr char kStateName[] = "state.json";
 constexpr char kRunStateName[] = "run_state.json";
 constexpr char kCpuGenerator[] = "cpu";
+constexpr char kCudaGenerator[] = "cuda";
 
 FileWriter tensor_writer(const NamedTensors& tensors) {
     return [tensors](const ByteSink& sink) { write_tensors(tensors, {}, sink); };
@@ -73,9 +71,9 @@ CheckpointState read_checkpoint(const VerifiedCheckpoint& verified,
         }
         if (verified.files.contains(kRngName)) {
             for (const auto& [name, tensor] : load_tensors(file(kRngName))) {
-                FLAGEN_USER_CHECK(kFault, name == kCpuGenerator, "unknown generator: ", name, " (",
-                                  file(kRngName), ")");
-                state.rng_state = tensor;
+                FLAGEN_USER_CHECK(kFault, name == kCpuGenerator || name == kCudaGenerator,
+                                  "unknown generator: ", name, " (", file(kRngName), ")");
+                (name == kCpuGenerator ? state.rng_state : state.cuda_rng_state) = tensor;
             }
         }
     }
@@ -120,7 +118,11 @@ std::string save_checkpoint(CheckpointFolder& folder, const CheckpointState& sta
         files[kOptimizerName] = tensor_writer(state.optimizer);
     }
     if (state.rng_state.defined()) {
-        files[kRngName] = tensor_writer({{kCpuGenerator, state.rng_state}});
+        NamedTensors generators = {{kCpuGenerator, state.rng_state}};
+        if (state.cuda_rng_state.defined()) {
+            generators.emplace_back(kCudaGenerator, state.cuda_rng_state);
+        }
+        files[kRngName] = tensor_writer(generators);
     }
     files[kStateName] = text_writer(json.dump(2) + "\n");
     files[kRunStateName] = text_writer(state.run_state);
@@ -143,23 +145,6 @@ std::optional<CheckpointState> resume_checkpoint(CheckpointFolder& folder,
         folder.settle(state.step, state.best_step);
     }
     return state;
-}
-
-at::Tensor cpu_rng_state() {
-    at::Generator generator = at::detail::getDefaultCPUGenerator();
-    const std::lock_guard<std::mutex> lock(generator.mutex());
-    return generator.get_state();
-}
-
-void set_cpu_rng_state(const at::Tensor& state) {
-    at::Generator generator = at::detail::getDefaultCPUGenerator();
-    const std::lock_guard<std::mutex> lock(generator.mutex());
-    try {
-        generator.set_state(state);
-    } catch (const c10::Error& error) {
-        throw_user_error(UserFault::kInputFile,
-                         "not a state of the CPU generator: ", error.what_without_backtrace());
-    }
 }
 
 }  // namespace flagen::models

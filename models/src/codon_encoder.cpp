@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "flagen/models/gene_pooling.h"
+#include "flagen/models/to_device.h"
 #include "strided_conv.h"
 
 namespace flagen::models {
@@ -48,7 +49,7 @@ RowSums plan_codon_sums(const CodonRows& rows, std::int64_t limit) {
 
 /// Mean of the kept rows of each gene; zeros where none is kept. keep: [N] of 0 and 1.
 at::Tensor average_rows(const at::Tensor& x, RowSums sums, const at::Tensor& keep) {
-    sums.weight = keep.index_select(0, sums.row.to(keep.device()));
+    sums.weight = keep.index_select(0, to_device(sums.row, keep.device()));
     const at::Tensor kept =
         sum_rows(keep.unsqueeze(1), {sums.row, at::ones_like(sums.weight), sums.offset});
     return sum_rows(x, sums) / kept.clamp_min(1.0);
@@ -93,9 +94,9 @@ CodonRows plan_codons(const GeneQueries& queries, std::int64_t seq_length, std::
 at::Tensor read_codons(const at::Tensor& codes, const CodonRows& rows) {
     const at::Device device = codes.device();
     const at::Tensor read =
-        codes.flatten().index_select(0, rows.base.to(device).flatten()).to(at::kLong).view({-1, 3});
-    const at::Tensor base = at::where(rows.complement.to(device), 3 - read, read);
-    const at::Tensor known = read.lt(4).all(1).logical_and(rows.is_codon.to(device));
+        codes.flatten().index_select(0, to_device(rows.base, device).flatten()).to(at::kLong).view({-1, 3});
+    const at::Tensor base = at::where(to_device(rows.complement, device), 3 - read, read);
+    const at::Tensor known = read.lt(4).all(1).logical_and(to_device(rows.is_codon, device));
     const at::Tensor codon = base.select(1, 0) * 16 + base.select(1, 1) * 4 + base.select(1, 2);
     return at::where(known, codon, at::full_like(codon, kUnknownCodon));
 }
@@ -119,7 +120,7 @@ at::Tensor CodonEncoder::forward(const at::Tensor& codes, const GeneQueries& que
     const CodonRows rows =
         plan_codons(queries, codes.size(1), options_.max_codons, options_.kernel / 2);
     const auto dtype = embedding_.scalar_type();
-    const at::Tensor is_codon = rows.is_codon.to(codes.device()).to(dtype);  // [N]
+    const at::Tensor is_codon = to_device(rows.is_codon, codes.device()).to(dtype);  // [N]
     at::Tensor keep = is_codon;
     if (is_training() && options_.dropout > 0.0) {
         const at::Tensor chance = at::rand({is_codon.size(0)}, is_codon.options());

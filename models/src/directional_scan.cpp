@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "flagen/error.h"
+#include "fp32_linear.h"
 
 namespace flagen::models {
 namespace {
@@ -129,15 +130,15 @@ at::Tensor DirectionalScan::log_decay(const at::Tensor& x) {
             if (options_.decay == DecaySource::kFixed) {
                 return widen(fixed_log_decay_).expand({x.size(0), x.size(1), num_heads_});
             }
-            return at::log_sigmoid(widen(decay_proj_->forward(x))) / options_.scalar_temperature;
+            return at::log_sigmoid(widen(fp32_linear(decay_proj_, x))) / options_.scalar_temperature;
         case MixerKind::kGla: {
-            const at::Tensor logits = widen(decay_up_->forward(decay_down_->forward(x)));
+            const at::Tensor logits = widen(fp32_linear(decay_up_, fp32_linear(decay_down_, x)));
             return (at::log_sigmoid(logits) / options_.gla_temperature)
                 .unflatten(-1, {num_heads_, options_.key});
         }
         case MixerKind::kGatedDeltanet:
             return -at::exp(widen(a_log_)) *
-                   at::softplus(widen(decay_proj_->forward(x)) + widen(dt_bias_));
+                   at::softplus(widen(fp32_linear(decay_proj_, x)) + widen(dt_bias_));
         default:
             throw_error("this kind of mixer has no log decay");
     }
@@ -163,7 +164,7 @@ at::Tensor DirectionalScan::scan(const at::Tensor& x, const Heads& heads) {
         case MixerKind::kSsd: {
             fla::ops::SsdInputs inputs;
             inputs.x = v;
-            inputs.dt = widen(decay_proj_->forward(x));
+            inputs.dt = widen(fp32_linear(decay_proj_, x));
             inputs.a_log = a_log_;
             inputs.b = k;
             inputs.c = q;
@@ -174,12 +175,12 @@ at::Tensor DirectionalScan::scan(const at::Tensor& x, const Heads& heads) {
             return fla::ops::chunk_ssd(inputs, ssd).y;
         }
         case MixerKind::kDeltanet:
-            return fla::ops::chunk_delta_rule(q, k, v, at::sigmoid(widen(beta_proj_->forward(x))),
+            return fla::ops::chunk_delta_rule(q, k, v, at::sigmoid(widen(fp32_linear(beta_proj_, x))),
                                               options)
                 .o;
         case MixerKind::kGatedDeltanet:
             return fla::ops::chunk_gated_delta_rule(
-                       q, k, v, log_decay(x), at::sigmoid(widen(beta_proj_->forward(x))), options)
+                       q, k, v, log_decay(x), at::sigmoid(widen(fp32_linear(beta_proj_, x))), options)
                 .o;
     }
     throw_error("unknown kind of mixer");

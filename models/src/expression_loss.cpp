@@ -41,7 +41,8 @@ TargetScale TargetScale::fit(const at::Tensor& values, const at::Tensor& mask) {
 at::Tensor ExpressionLoss::operator()(const at::Tensor& predicted, const at::Tensor& target,
                                       const at::Tensor& mask) const {
     const at::Tensor present = mask.to(at::kFloat);
-    const at::Tensor error = at::where(mask, predicted.to(at::kFloat) - target, at::zeros({}, at::kFloat));
+    const at::Tensor error = at::where(mask, predicted.to(at::kFloat) - target,
+                                       at::zeros({}, predicted.options().dtype(at::kFloat)));
     const at::Tensor num_present = present.sum(1, /*keepdim=*/true);                             // [G, 1]
     const at::Tensor gene_error = error.sum(1, /*keepdim=*/true) / num_present.clamp_min(1.0F);  // [G, 1]
     const auto penalty = [this](const at::Tensor& scaled, const at::Tensor& entries) {

@@ -2,7 +2,9 @@
 
 #include <torch/torch.h>
 
+#include "autocast_scope.h"
 #include "flagen/error.h"
+#include "flagen/models/to_device.h"
 
 namespace flagen::models {
 
@@ -30,15 +32,21 @@ ModelOutput ExpressionModelImpl::forward(const at::Tensor& tokens, const GeneQue
     if (queries.defined()) {
         check_gene_queries(queries, tokens.size(0), config_.seq_length);
     }
-    const TrunkOutput trunk = trunk_->forward(tokens);
+    const at::Tensor codes = to_device(tokens, device());
+    const AutocastScope autocast(codes.device().type(), scalar_type_of(precision_));
+    const TrunkOutput trunk = trunk_->forward(codes);
     ModelOutput output;
     if (queries.defined() && (genes_ || queries.num_genes() > 0)) {
-        output.genes = genes().forward(trunk, tokens, queries);
+        output.genes = genes().forward(trunk, codes, queries);
     }
     for (const std::string& name : track_heads) {
         output.tracks[name] = track_head(name).forward(trunk.tokens);
     }
     return output;
+}
+
+at::Device ExpressionModelImpl::device() const {
+    return trunk_->parameters().front().device();
 }
 
 GeneHead& ExpressionModelImpl::genes() const {

@@ -6,6 +6,8 @@
 
 #include "flagen/error.h"
 #include "flagen/models/gene_pooling.h"
+#include "flagen/models/to_device.h"
+#include "fp32_linear.h"
 #include "random_dropout.h"
 
 namespace flagen::models {
@@ -82,7 +84,7 @@ at::Tensor GeneHead::features(const TrunkOutput& trunk, const at::Tensor& codes,
     }
     if (config_.log_length) {
         const at::Tensor length_bp =
-            (queries.end_bp - queries.start_bp).to(codes.device(), mean_scale_.scalar_type());
+            to_device((queries.end_bp - queries.start_bp).to(mean_scale_.scalar_type()), codes.device());
         const at::Tensor log_length = length_bp.log() - kTypicalLogLength;
         parts.push_back(at::stack({log_length, log_length * log_length}, 1));
     }
@@ -97,10 +99,11 @@ at::Tensor GeneHead::forward(const TrunkOutput& trunk, const at::Tensor& codes,
     check_genes_inside(queries, tokens_shape_);
     at::Tensor f = norm_->forward(features(trunk, codes, queries));
     f = random_dropout(f, config_.dropout, is_training());
-    at::Tensor out = linear_->forward(f);
+    at::Tensor out = fp32_linear(linear_, f);
     if (hidden_) {
-        const at::Tensor h = at::gelu(hidden_->forward(f));
-        out = out + hidden_out_->forward(random_dropout(h, config_.hidden_dropout, is_training()));
+        const at::Tensor h = at::gelu(fp32_linear(hidden_, f));
+        out = out +
+              fp32_linear(hidden_out_, random_dropout(h, config_.hidden_dropout, is_training()));
     }
     out = widen(out);
     const at::Tensor mean = out.narrow(1, 0, 1);

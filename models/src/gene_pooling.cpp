@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "flagen/error.h"
+#include "flagen/models/to_device.h"
 
 namespace flagen::models {
 namespace {
@@ -75,9 +76,9 @@ RowSums plan_gene_pool(const GeneQueries& queries, const GenePool& pool,
 
 at::Tensor sum_rows(const at::Tensor& tokens, const RowSums& sums) {
     const at::Device device = tokens.device();
-    const at::Tensor weight = sums.weight.to(device, tokens.scalar_type());
-    return std::get<0>(at::embedding_bag(tokens.flatten(0, -2), sums.row.to(device),
-                                         sums.offset.to(device), /*scale_grad_by_freq=*/false,
+    const at::Tensor weight = to_device(sums.weight.to(tokens.scalar_type()), device);
+    return std::get<0>(at::embedding_bag(tokens.flatten(0, -2), to_device(sums.row, device),
+                                         to_device(sums.offset, device), /*scale_grad_by_freq=*/false,
                                          /*mode=*/0, /*sparse=*/false, weight));
 }
 

@@ -1,17 +1,35 @@
 #include "flagen/models/linear_mixer_options.h"
 
+#include <utility>
+#include <vector>
+
 #include "block_spec.h"
+#include "flagen/error.h"
 
 namespace flagen::models {
+namespace {
+
+const std::vector<std::pair<MixerKind, std::string>>& kind_names() {
+    static const std::vector<std::pair<MixerKind, std::string>> names = {
+        {MixerKind::kLinear, "linear"},     {MixerKind::kScalar, "scalar"},
+        {MixerKind::kSsd, "ssd"},           {MixerKind::kGla, "gla"},
+        {MixerKind::kDeltanet, "deltanet"}, {MixerKind::kGatedDeltanet, "gated_deltanet"}};
+    return names;
+}
+
+}  // namespace
+
+const std::string& mixer_kind_name(MixerKind kind) {
+    for (const auto& [value, name] : kind_names()) {
+        if (value == kind) {
+            return name;
+        }
+    }
+    throw_error("unknown kind of mixer");
+}
 
 void LinearMixerOptions::bind(OptionTable& table) {
-    table.choice<MixerKind>("kind", kind,
-                            {{MixerKind::kLinear, "linear"},
-                             {MixerKind::kScalar, "scalar"},
-                             {MixerKind::kSsd, "ssd"},
-                             {MixerKind::kGla, "gla"},
-                             {MixerKind::kDeltanet, "deltanet"},
-                             {MixerKind::kGatedDeltanet, "gated_deltanet"}});
+    table.choice("kind", kind, kind_names());
     table.integer("heads", heads, 1, 1024);
     table.integer("key", key, 1, 1024);
     table.integer("value", value, 1, 1024);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "flagen/error.h"
+#include "flagen/models/to_device.h"
 
 namespace flagen::models {
 namespace {
@@ -51,7 +52,7 @@ at::Tensor PoissonMultinomialLoss::operator()(const at::Tensor& predicted,
     if (weight_range != 1.0) {
         const at::Tensor weights = position_weights(predicted.size(1));
         total_position_weight = weights.sum().item<double>();
-        const at::Tensor column = weights.to(predicted.device(), dtype).view({1, -1, 1});
+        const at::Tensor column = to_device(weights.to(dtype), predicted.device()).view({1, -1, 1});
         yh = yh * column;
         y = y * column;
     }

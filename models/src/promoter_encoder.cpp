@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "flagen/models/conv_dna.h"
+#include "flagen/models/to_device.h"
 #include "random_dropout.h"
 
 namespace flagen::models {
@@ -44,10 +45,10 @@ at::Tensor read_promoters(const at::Tensor& codes, const GeneQueries& queries,
     }
     const at::Device device = codes.device();
     const auto on_device = [&](const std::vector<std::uint8_t>& flags) {
-        return torch::tensor(flags, torch::kByte).to(torch::kBool).to(device);
+        return to_device(torch::tensor(flags, torch::kByte).to(torch::kBool), device);
     };
     const at::Tensor read =
-        codes.flatten().index_select(0, torch::tensor(index, torch::kInt64).to(device));
+        codes.flatten().index_select(0, to_device(torch::tensor(index, torch::kInt64), device));
     const at::Tensor known =
         at::where(on_device(inside), read, at::full_like(read, 4)).view({num_genes, length});
     const at::Tensor complemented = at::where(known.lt(4), 3 - known, known);

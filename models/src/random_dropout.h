@@ -13,7 +13,9 @@ inline at::Tensor random_dropout(const at::Tensor& x, double share, bool is_trai
     if (!is_training || share == 0.0) {
         return x;
     }
-    const at::Tensor keep = at::rand_like(x, at::MemoryFormat::Contiguous).ge(share);
+    // Uniform numbers of 8 or 11 bits would miss the share, and give each precision other elements.
+    const auto dtype = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    const at::Tensor keep = at::rand(x.sizes(), x.options().dtype(dtype)).ge(share);
     return x * keep.to(x.scalar_type()).mul_(1.0 / (1.0 - share));
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "block_spec.h"
+#include "flagen/models/to_device.h"
 #include "random_dropout.h"
 
 namespace flagen::models {
@@ -77,8 +78,9 @@ RelativeAttention::RelativeAttention(const RelativeAttentionOptions& options,
 }
 
 at::Tensor RelativeAttention::distance_keys(const at::Tensor& x) {
-    at::Tensor features = central_mask_features(x.size(1), options_.num_position_features)
-                              .to(x.device(), position_proj_->weight.scalar_type());
+    at::Tensor features = to_device(central_mask_features(x.size(1), options_.num_position_features)
+                                        .to(position_proj_->weight.scalar_type()),
+                                    x.device());
     features = random_dropout(features, options_.position_dropout, is_training());
     return position_proj_
         ->forward(features)                                 // [2 T - 1, H K]

@@ -1,4 +1,5 @@
 #include "flagen/models/checkpoint.h"
+#include "flagen/models/generator_state.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -42,7 +43,7 @@ CheckpointState small_state(std::int64_t step) {
                    {"b", torch::ones({2}, at::kBFloat16)},
                    {"num_batches", torch::scalar_tensor(step, at::kLong)}};
     state.optimizer = {{"w.exp_avg", torch::zeros({2, 3})}};
-    state.rng_state = cpu_rng_state();
+    state.rng_state = generator_state(at::kCPU);
     state.run_state = "{\"patience\":  3, \"best\": 0.1}\n";  // odd spacing, to be kept
     state.texts = {{"config.json", "{\"seed\": 1}\n"}};
     return state;
@@ -255,14 +256,14 @@ TEST(CopyTensors, ComparesEverythingBeforeItCopiesAnything) {
 TEST(RngState, TheStreamGoesOnAsBefore) {
     torch::manual_seed(3);
     (void)torch::randn({7});  // an odd count leaves a cached normal deviate in the state
-    const at::Tensor state = cpu_rng_state();
+    const at::Tensor state = generator_state(at::kCPU);
     EXPECT_EQ(state.numel(), 5056);
     const at::Tensor expected = torch::randn({5});
     (void)torch::rand({100});
-    set_cpu_rng_state(state);
+    set_generator_state(at::kCPU, state);
     EXPECT_TRUE(at::equal(torch::randn({5}), expected));
-    EXPECT_THROW(set_cpu_rng_state(torch::zeros({10}, at::kByte)), UserError);
-    EXPECT_THROW(set_cpu_rng_state(torch::zeros({5056})), UserError);
+    EXPECT_THROW(set_generator_state(at::kCPU, torch::zeros({10}, at::kByte)), UserError);
+    EXPECT_THROW(set_generator_state(at::kCPU, torch::zeros({5056})), UserError);
 }
 
 constexpr std::int64_t kTotalSteps = 24;
@@ -283,7 +284,7 @@ void train_with_checkpoints(const fs::path& path) {
         state = std::move(*resumed);
         copy_tensors(state.model, module_tensors(*net), "model");
         restore_adamw_state(optimizer, all_parameters(groups), state.optimizer, "optimizer");
-        set_cpu_rng_state(state.rng_state);
+        set_generator_state(at::kCPU, state.rng_state);
         best = JsonObject::parse(state.run_state, "run state").require_number("best");
     }
     ASSERT_TRUE(skipped.empty()) << skipped.front();
@@ -301,7 +302,7 @@ void train_with_checkpoints(const fs::path& path) {
         }
         state.model = module_tensors(*net);
         state.optimizer = adamw_state(optimizer, all_parameters(groups));
-        state.rng_state = cpu_rng_state();
+        state.rng_state = generator_state(at::kCPU);
         JsonObject run_state;
         run_state.set("best", best);
         state.run_state = run_state.dump();

@@ -12,6 +12,7 @@
 namespace flagen::models {
 
 class TrunkBlock;
+struct LinearMixerOptions;
 
 /// Keys of the model section that stand for absent keys of the blocks that Borzoi's files know.
 struct BlockDefaults {
@@ -30,6 +31,8 @@ class BlockSpec {
     [[nodiscard]] virtual std::shared_ptr<TrunkBlock> make(const StreamShape& input) const = 0;
     /// Writes every option, defaults included, under its key in the configuration.
     virtual void write(JsonObject& json) const = 0;
+    /// Options of the block's linear mixer; null where it has none.
+    [[nodiscard]] virtual const LinearMixerOptions* linear_mixer() const { return nullptr; }
     /// Notes as problems of `json` what cannot work on an input of that shape.
     virtual void check(const StreamShape& input, JsonObject& json) const = 0;
 };

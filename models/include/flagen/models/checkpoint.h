@@ -25,7 +25,8 @@ struct CheckpointState {
     std::string model_sha256;               ///< Of the weights' file; set by loading, not saved.
     NamedTensors model;                     ///< Parameters and buffers: module_tensors().
     NamedTensors optimizer;                 ///< adamw_state() of optimizer_state.h.
-    at::Tensor rng_state;                   ///< cpu_rng_state(); uint8 [5056], or undefined.
+    at::Tensor rng_state;                   ///< generator_state(at::kCPU), or undefined.
+    at::Tensor cuda_rng_state;              ///< Of the run's GPU; undefined where it used none.
     std::string run_state = "{}";           ///< The caller's own JSON object, kept byte for byte.
     std::map<std::string, std::string> texts;  ///< Further small files: "config.json", ...
 };
@@ -56,10 +57,5 @@ struct CheckpointLoadOptions {
 [[nodiscard]] std::optional<CheckpointState> resume_checkpoint(CheckpointFolder& folder,
                                                                const CheckpointLoadOptions& options,
                                                                std::vector<std::string>* skipped);
-
-/// State of LibTorch's default CPU generator, as a uint8 tensor.
-[[nodiscard]] at::Tensor cpu_rng_state();
-/// @throws UserError (kInputFile) if it is not such a state.
-void set_cpu_rng_state(const at::Tensor& state);
 
 }  // namespace flagen::models

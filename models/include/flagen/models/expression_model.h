@@ -10,6 +10,7 @@
 #include "flagen/models/gene_head.h"
 #include "flagen/models/gene_queries.h"
 #include "flagen/models/model_config.h"
+#include "flagen/models/precision.h"
 #include "flagen/models/track_head.h"
 #include "flagen/models/trunk.h"
 
@@ -28,7 +29,8 @@ struct ModelOutput {
 /// trunk's tokens_shape().
 ///
 /// State: named_parameters() and named_buffers(), both recursive, are all there is to save. Random
-/// numbers (parameters at the start, dropout) come from LibTorch's CPU generator alone.
+/// numbers come from LibTorch's generators alone: parameters at the start from the CPU's, dropout from
+/// that of device().
 class ExpressionModelImpl : public torch::nn::Module {
   public:
     /// @param num_samples of the genes head; no matter without one
@@ -37,12 +39,20 @@ class ExpressionModelImpl : public torch::nn::Module {
     /// Computes the heads that are asked for: the genes head where the queries are defined, and the
     /// named track heads.
     ///
-    /// @param tokens      uint8 [B, L], A C G T N = 0..4, L = config().seq_length
+    /// Runs on device(), in precision(); what it returns is fp32 there.
+    ///
+    /// @param tokens      uint8 [B, L], A C G T N = 0..4, L = config().seq_length; may be on the CPU
     /// @param queries     may be empty (no genes) or default-constructed (genes not asked for)
     /// @param track_heads names without "head_"
     /// @throws Error where shapes or queries break their contract or the model lacks a head.
     [[nodiscard]] ModelOutput forward(const at::Tensor& tokens, const GeneQueries& queries,
                                       const std::vector<std::string>& track_heads = {});
+
+    /// Where the parameters are; to() moves them.
+    [[nodiscard]] at::Device device() const;
+    [[nodiscard]] Precision precision() const { return precision_; }
+    /// Of every later forward(); fp32 at the start. Parameters stay fp32.
+    void set_precision(Precision precision) { precision_ = precision; }
 
     [[nodiscard]] const ModelConfig& config() const { return config_; }
     [[nodiscard]] Trunk& trunk() const { return *trunk_; }
@@ -54,6 +64,7 @@ class ExpressionModelImpl : public torch::nn::Module {
 
   private:
     ModelConfig config_;
+    Precision precision_ = Precision::kFp32;
     std::shared_ptr<Trunk> trunk_;
     std::shared_ptr<GeneHead> genes_;  // may be null
     std::map<std::string, std::shared_ptr<TrackHead>> track_heads_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "flagen/models/stream_shape.h"
 
@@ -21,6 +22,9 @@ enum class MixerKind {
     kDeltanet,       ///< Delta rule (arXiv:2406.06484).
     kGatedDeltanet,  ///< Delta rule with one decay a head (arXiv:2412.06464).
 };
+
+/// "linear", "scalar", ...: its name in the configuration.
+[[nodiscard]] const std::string& mixer_kind_name(MixerKind kind);
 
 enum class ScanDirection { kForward, kReverse };
 
