@@ -48,7 +48,8 @@ struct PrefetchLoader::State {
         }
         Batch batch = collate(examples, section.targets.get());
         if (pin_memory) {
-            for (at::Tensor* tensor : {&batch.tokens, &batch.tracks, &batch.genes.targets, &batch.genes.mask}) {
+            for (at::Tensor* tensor :
+                 {&batch.tokens, &batch.tracks, &batch.genes.targets, &batch.genes.mask}) {
                 if (tensor->defined() && tensor->numel() > 0) {
                     *tensor = tensor->pin_memory();
                 }

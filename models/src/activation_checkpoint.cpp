@@ -74,9 +74,9 @@ class Checkpoint : public torch::autograd::Function<Checkpoint> {
         at::Tensor y;
         {
             const StateGuard guard(x.device());
-            GeneratorStates{context->saved_data["generator"].toTensor(),
-                            x.is_cuda() ? context->saved_data["device_generator"].toTensor()
-                                        : at::Tensor()}
+            GeneratorStates{
+                context->saved_data["generator"].toTensor(),
+                x.is_cuda() ? context->saved_data["device_generator"].toTensor() : at::Tensor()}
                 .apply(x.device());
             AutocastState{
                 x.device().type(), context->saved_data["autocast"].toBool(),

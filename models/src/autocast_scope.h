@@ -6,8 +6,8 @@ namespace flagen::models {
 
 /// Autocast as it stands on this thread for one kind of device.
 ///
-/// Casts of weights are never cached while it is on: a weight is used once a pass, and a cast that outlives
-/// the pass would hide the optimiser's next step.
+/// Casts of weights are never cached while it is on: a weight is used once a pass, and a cast that
+/// outlives the pass would hide the optimiser's next step.
 struct AutocastState {
     at::DeviceType device;
     bool enabled;
@@ -15,7 +15,8 @@ struct AutocastState {
     bool caches;
 
     static AutocastState current(at::DeviceType device) {
-        return {device, at::autocast::is_autocast_enabled(device), at::autocast::get_autocast_dtype(device),
+        return {device, at::autocast::is_autocast_enabled(device),
+                at::autocast::get_autocast_dtype(device),
                 at::autocast::is_autocast_cache_enabled()};
     }
     void apply() const {
@@ -28,7 +29,8 @@ struct AutocastState {
 /// Autocast to `dtype` for a scope; to fp32 it leaves everything as it is.
 class AutocastScope {
   public:
-    AutocastScope(at::DeviceType device, at::ScalarType dtype) : before_(AutocastState::current(device)) {
+    AutocastScope(at::DeviceType device, at::ScalarType dtype)
+        : before_(AutocastState::current(device)) {
         if (dtype != at::kFloat) {
             AutocastState{device, true, dtype, false}.apply();
         }

@@ -17,7 +17,9 @@ namespace flagen::models {
 
 template <typename Options>
 const LinearMixerOptions* find_linear_mixer(const Options& options) {
-    if constexpr (requires { { options.mixer } -> std::same_as<const LinearMixerOptions&>; }) {
+    if constexpr (requires {
+                      { options.mixer } -> std::same_as<const LinearMixerOptions&>;
+                  }) {
         return &options.mixer;
     } else {
         return nullptr;
@@ -50,7 +52,6 @@ class BlockSpecOf : public BlockSpec {
   private:
     Options options_;
 };
-
 
 template <typename Options, typename Block>
 std::shared_ptr<const BlockSpec> parse_spec(JsonObject& json, const BlockDefaults& defaults) {

@@ -93,8 +93,10 @@ CodonRows plan_codons(const GeneQueries& queries, std::int64_t seq_length, std::
 
 at::Tensor read_codons(const at::Tensor& codes, const CodonRows& rows) {
     const at::Device device = codes.device();
-    const at::Tensor read =
-        codes.flatten().index_select(0, to_device(rows.base, device).flatten()).to(at::kLong).view({-1, 3});
+    const at::Tensor read = codes.flatten()
+                                .index_select(0, to_device(rows.base, device).flatten())
+                                .to(at::kLong)
+                                .view({-1, 3});
     const at::Tensor base = at::where(to_device(rows.complement, device), 3 - read, read);
     const at::Tensor known = read.lt(4).all(1).logical_and(to_device(rows.is_codon, device));
     const at::Tensor codon = base.select(1, 0) * 16 + base.select(1, 1) * 4 + base.select(1, 2);

@@ -130,7 +130,8 @@ at::Tensor DirectionalScan::log_decay(const at::Tensor& x) {
             if (options_.decay == DecaySource::kFixed) {
                 return widen(fixed_log_decay_).expand({x.size(0), x.size(1), num_heads_});
             }
-            return at::log_sigmoid(widen(fp32_linear(decay_proj_, x))) / options_.scalar_temperature;
+            return at::log_sigmoid(widen(fp32_linear(decay_proj_, x))) /
+                   options_.scalar_temperature;
         case MixerKind::kGla: {
             const at::Tensor logits = widen(fp32_linear(decay_up_, fp32_linear(decay_down_, x)));
             return (at::log_sigmoid(logits) / options_.gla_temperature)
@@ -175,12 +176,13 @@ at::Tensor DirectionalScan::scan(const at::Tensor& x, const Heads& heads) {
             return fla::ops::chunk_ssd(inputs, ssd).y;
         }
         case MixerKind::kDeltanet:
-            return fla::ops::chunk_delta_rule(q, k, v, at::sigmoid(widen(fp32_linear(beta_proj_, x))),
-                                              options)
+            return fla::ops::chunk_delta_rule(
+                       q, k, v, at::sigmoid(widen(fp32_linear(beta_proj_, x))), options)
                 .o;
         case MixerKind::kGatedDeltanet:
-            return fla::ops::chunk_gated_delta_rule(
-                       q, k, v, log_decay(x), at::sigmoid(widen(fp32_linear(beta_proj_, x))), options)
+            return fla::ops::chunk_gated_delta_rule(q, k, v, log_decay(x),
+                                                    at::sigmoid(widen(fp32_linear(beta_proj_, x))),
+                                                    options)
                 .o;
     }
     throw_error("unknown kind of mixer");

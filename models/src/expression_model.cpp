@@ -45,9 +45,7 @@ ModelOutput ExpressionModelImpl::forward(const at::Tensor& tokens, const GeneQue
     return output;
 }
 
-at::Device ExpressionModelImpl::device() const {
-    return trunk_->parameters().front().device();
-}
+at::Device ExpressionModelImpl::device() const { return trunk_->parameters().front().device(); }
 
 GeneHead& ExpressionModelImpl::genes() const {
     FLAGEN_CHECK(genes_, "the model has no genes head");

@@ -83,8 +83,8 @@ at::Tensor GeneHead::features(const TrunkOutput& trunk, const at::Tensor& codes,
         parts.push_back(widen(promoter_->forward(codes, queries)));
     }
     if (config_.log_length) {
-        const at::Tensor length_bp =
-            to_device((queries.end_bp - queries.start_bp).to(mean_scale_.scalar_type()), codes.device());
+        const at::Tensor length_bp = to_device(
+            (queries.end_bp - queries.start_bp).to(mean_scale_.scalar_type()), codes.device());
         const at::Tensor log_length = length_bp.log() - kTypicalLogLength;
         parts.push_back(at::stack({log_length, log_length * log_length}, 1));
     }

@@ -78,7 +78,8 @@ at::Tensor sum_rows(const at::Tensor& tokens, const RowSums& sums) {
     const at::Device device = tokens.device();
     const at::Tensor weight = to_device(sums.weight.to(tokens.scalar_type()), device);
     return std::get<0>(at::embedding_bag(tokens.flatten(0, -2), to_device(sums.row, device),
-                                         to_device(sums.offset, device), /*scale_grad_by_freq=*/false,
+                                         to_device(sums.offset, device),
+                                         /*scale_grad_by_freq=*/false,
                                          /*mode=*/0, /*sparse=*/false, weight));
 }
 

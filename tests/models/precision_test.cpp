@@ -27,7 +27,8 @@ std::string replace(std::string text, const std::string& from, const std::string
 }
 
 ModelConfig config_of(const std::string& kind, bool checkpoint = false) {
-    const std::string text = replace(replace(kModel, "KIND", kind), "CHECKPOINT", checkpoint ? "true" : "false");
+    const std::string text =
+        replace(replace(kModel, "KIND", kind), "CHECKPOINT", checkpoint ? "true" : "false");
     return ModelConfig::from_json_text(text, "test");
 }
 
@@ -41,8 +42,8 @@ ExpressionModel make_model(const ModelConfig& config, Precision precision) {
 ModelOutput run(ExpressionModel& model) {
     torch::manual_seed(8);
     const at::Tensor codes = torch::randint(0, 4, {2, 512}, torch::kByte);
-    const GeneQueries genes =
-        testing::make_queries({{0, 40, 160, +1, {{40, 160}}}, {1, 200, 410, -1, {{200, 260}, {290, 410}}}});
+    const GeneQueries genes = testing::make_queries(
+        {{0, 40, 160, +1, {{40, 160}}}, {1, 200, 410, -1, {{200, 260}, {290, 410}}}});
     return model->forward(codes, genes, {"x"});
 }
 
@@ -54,14 +55,16 @@ double difference(const at::Tensor& a, const at::Tensor& b) {
     return ((a - b).norm() / b.norm()).item<double>();
 }
 
-const std::vector<std::string> kKinds = {"linear", "scalar", "ssd", "gla", "deltanet", "gated_deltanet"};
+const std::vector<std::string> kKinds = {"linear", "scalar",   "ssd",
+                                         "gla",    "deltanet", "gated_deltanet"};
 
 TEST(Precision, NarrowProductsStayNearFp32AndGradientsAreFp32) {
     for (const std::string& kind : kKinds) {
         ExpressionModel wide = make_model(config_of(kind), Precision::kFp32);
         const ModelOutput expected = run(wide);
         loss_of(expected).backward();
-        for (const auto& [precision, tolerance] : {std::pair{Precision::kBf16, 0.05}, {Precision::kFp16, 0.01}}) {
+        for (const auto& [precision, tolerance] :
+             {std::pair{Precision::kBf16, 0.05}, {Precision::kFp16, 0.01}}) {
             SCOPED_TRACE(kind + " " + precision_name(precision));
             ExpressionModel narrow = make_model(config_of(kind), precision);
             const ModelOutput output = run(narrow);
@@ -71,7 +74,8 @@ TEST(Precision, NarrowProductsStayNearFp32AndGradientsAreFp32) {
             EXPECT_EQ(output.tracks.at("x").scalar_type(), at::kFloat);
             EXPECT_LT(difference(output.genes, expected.genes), tolerance);
             EXPECT_LT(difference(output.tracks.at("x"), expected.tracks.at("x")), tolerance);
-            EXPECT_FALSE(at::equal(output.tracks.at("x"), expected.tracks.at("x"))) << "computed in fp32";
+            EXPECT_FALSE(at::equal(output.tracks.at("x"), expected.tracks.at("x")))
+                << "computed in fp32";
             loss_of(output).backward();
             for (const auto& parameter : narrow->named_parameters()) {
                 EXPECT_EQ(parameter->scalar_type(), at::kFloat);
@@ -116,7 +120,8 @@ TEST(Precision, EveryPassSeesTheWeightsAsTheyAre) {
             for (at::Tensor& parameter : (*changed)->parameters()) {
                 parameter.mul_(1.5);
             }
-            for (at::Tensor& buffer : (*changed)->buffers()) {  // the first pass moved the running means
+            for (at::Tensor& buffer :
+                 (*changed)->buffers()) {  // the first pass moved the running means
                 buffer.fill_(0.5);
             }
             (*changed)->eval();
@@ -143,7 +148,9 @@ TEST(DeviceSupport, TheCpuRunsEveryMixer) {
 
 // XLA stands for any device without our kernels.
 TEST(DeviceSupport, ADeviceWithoutKernelsIsTold) {
-    EXPECT_EQ(missing_kernel(config_of("deltanet"), at::Device(at::kXLA, 0), Precision::kFp32).rfind("deltanet: ", 0), 0U);
+    EXPECT_EQ(missing_kernel(config_of("deltanet"), at::Device(at::kXLA, 0), Precision::kFp32)
+                  .rfind("deltanet: ", 0),
+              0U);
 }
 
 }  // namespace

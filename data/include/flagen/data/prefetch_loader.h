@@ -15,8 +15,8 @@ namespace flagen::data {
 struct LoaderOptions {
     std::int64_t num_threads = 1;  ///< 0: everything happens in next().
     std::int64_t queue_depth = 4;  ///< Batches made ahead of their use, at least 1.
-    /// Puts tokens and targets into page-locked memory, from where a GPU fetches them without waiting.
-    /// Needs a GPU.
+    /// Puts tokens and targets into page-locked memory, from where a GPU fetches them without
+    /// waiting. Needs a GPU.
     bool pin_memory = false;
 };
 

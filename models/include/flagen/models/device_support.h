@@ -9,10 +9,12 @@
 
 namespace flagen::models {
 
-/// What a device lacks to run a model: empty, or the first mixer without a kernel and the reason, as
-/// "deltanet: no CUDA kernel ...". Found by running each kind of mixer of the configuration on a few tokens.
+/// What a device lacks to run a model: empty, or the first mixer without a kernel and the reason,
+/// as "deltanet: no CUDA kernel ...". Found by running each kind of mixer of the configuration on a
+/// few tokens.
 ///
 /// Draws from the CPU generator. The CPU lacks nothing.
-[[nodiscard]] std::string missing_kernel(const ModelConfig& config, at::Device device, Precision precision);
+[[nodiscard]] std::string missing_kernel(const ModelConfig& config, at::Device device,
+                                         Precision precision);
 
 }  // namespace flagen::models

@@ -29,8 +29,8 @@ struct ModelOutput {
 /// trunk's tokens_shape().
 ///
 /// State: named_parameters() and named_buffers(), both recursive, are all there is to save. Random
-/// numbers come from LibTorch's generators alone: parameters at the start from the CPU's, dropout from
-/// that of device().
+/// numbers come from LibTorch's generators alone: parameters at the start from the CPU's, dropout
+/// from that of device().
 class ExpressionModelImpl : public torch::nn::Module {
   public:
     /// @param num_samples of the genes head; no matter without one
@@ -41,7 +41,8 @@ class ExpressionModelImpl : public torch::nn::Module {
     ///
     /// Runs on device(), in precision(); what it returns is fp32 there.
     ///
-    /// @param tokens      uint8 [B, L], A C G T N = 0..4, L = config().seq_length; may be on the CPU
+    /// @param tokens      uint8 [B, L], A C G T N = 0..4, L = config().seq_length; may be on the
+    /// CPU
     /// @param queries     may be empty (no genes) or default-constructed (genes not asked for)
     /// @param track_heads names without "head_"
     /// @throws Error where shapes or queries break their contract or the model lacks a head.

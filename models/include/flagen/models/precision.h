@@ -10,8 +10,8 @@ namespace flagen::models {
 
 /// Number format of a model's matrix products, convolutions and scans.
 ///
-/// Parameters, optimiser, norms, softmax, decays, states, heads and losses are fp32 in each of them. fp16 holds
-/// gradients below 6e-8 as zero, so that training scales the loss.
+/// Parameters, optimiser, norms, softmax, decays, states, heads and losses are fp32 in each of
+/// them. fp16 holds gradients below 6e-8 as zero, so that training scales the loss.
 enum class Precision { kFp32, kBf16, kFp16 };
 
 /// "fp32", "bf16", "fp16".
