@@ -165,9 +165,9 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_state_kernel(StatePara
                     FLA_UNROLL
                     for (int i = 0; i < 4; ++i) {
                         const auto x = device::unpack2<Bf16>(a[i]);
-                        const auto factor = device::load_vec<2>(
+                        const auto to_end = device::load_vec<2>(
                             &head_decay.to_end[block * kBlockTokens + lane % 4 * 2 + i / 2 * 8]);
-                        a[i] = device::pack2<Bf16>(x[0] * factor[0], x[1] * factor[1]);
+                        a[i] = device::pack2<Bf16>(x[0] * to_end[0], x[1] * to_end[1]);
                     }
                 }
                 FLA_UNROLL
