@@ -27,6 +27,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
     list(APPEND FLAGEN_WARNINGS -Wno-restrict "$<$<CONFIG:Release>:-Wno-stringop-overflow>"
         "$<$<CONFIG:Release>:-Wno-stringop-overread>")
 endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND FLAGEN_SANITIZE)
+    list(APPEND FLAGEN_WARNINGS -Wno-maybe-uninitialized)  # false reports under -fsanitize, as gcc's manual says
+endif()
 set(FLAGEN_HARDENING -fstack-protector-strong)
 
 # flagen_compile_settings(<target>): warnings and hardening for one of our targets.
