@@ -6,18 +6,6 @@ namespace fla::gated {
 
 inline constexpr int kCombineThreads = 128;
 
-/// Segments of one sequence as a range of the segment arrays.
-FLA_DEVICE void segment_range(const SegmentMap& map, int sequence, std::int64_t& begin,
-                              std::int64_t& end) {
-    if (map.cu_seqlens == nullptr) {
-        begin = std::int64_t{sequence} * map.segments_per_sequence;
-        end = begin + map.segments_per_sequence;
-    } else {
-        begin = map.first_segment[sequence];
-        end = map.first_segment[sequence + 1];
-    }
-}
-
 /// Turns what each segment adds into the state before it, in place, in the order of the walk: one
 /// thread takes one element of one state through all segments. Fixed order, fp32.
 FLA_KERNEL void FLA_LAUNCH_BOUNDS(kCombineThreads) gated_combine_kernel(CombineParams p) {
@@ -31,23 +19,24 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(kCombineThreads) gated_combine_kernel(CombineP
         return;
     }
     const int row = element / p.value_dim, col = element % p.value_dim;
-    std::int64_t begin = 0, end = 0;
-    segment_range(p.map, sequence, begin, end);
+    const int count = p.map.segments_per_sequence;
+    const std::int64_t begin = std::int64_t{sequence} * count;
+    // Of the i-th segment in the order of the walk.
+    const auto slot_of = [&](int i) {
+        return (begin + (p.backwards ? count - 1 - i : i)) * p.heads + head;
+    };
 
     float state = 0.0F;
-    if (p.initial_state != nullptr) {
-        state = p.initial_factor *
-                device::load(p.initial_state + sequence * p.initial_sequence_stride +
-                             head * p.initial_head_stride + row * p.initial_row_stride + col);
+    if (p.initial_states.data != nullptr) {
+        state =
+            p.initial_states.factor * device::load(p.initial_states.at(sequence, head, row, col));
     }
     constexpr int kBatch = 32;  // loads in flight
-    const std::int64_t count = end - begin;
-    for (std::int64_t i0 = 0; i0 < count; i0 += kBatch) {
+    for (int i0 = 0; i0 < count; i0 += kBatch) {
         float added[kBatch], log2_decay[kBatch];
         FLA_UNROLL
         for (int i = 0; i < kBatch; ++i) {
-            const std::int64_t j = i0 + i < count ? i0 + i : count - 1;
-            const std::int64_t slot = (p.backwards ? end - 1 - j : begin + j) * p.heads + head;
+            const std::int64_t slot = slot_of(i0 + i < count ? i0 + i : count - 1);
             added[i] = device::load(p.states + slot * elements + element);
             log2_decay[i] =
                 p.log_decays == nullptr
@@ -59,16 +48,12 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(kCombineThreads) gated_combine_kernel(CombineP
             if (i0 + i >= count) {
                 break;
             }
-            const std::int64_t j = i0 + i;
-            const std::int64_t slot = (p.backwards ? end - 1 - j : begin + j) * p.heads + head;
-            device::store(p.states + slot * elements + element, state);
+            device::store(p.states + slot_of(i0 + i) * elements + element, state);
             state = state * device::exp2_approx(log2_decay[i]) + added[i];
         }
     }
-    if (p.final_state != nullptr) {
-        device::store(p.final_state + sequence * p.final_sequence_stride +
-                          head * p.final_head_stride + row * p.final_row_stride + col,
-                      p.final_factor * state);
+    if (p.final_states.data != nullptr) {
+        device::store(p.final_states.at(sequence, head, row, col), p.final_states.factor * state);
     }
 }
 

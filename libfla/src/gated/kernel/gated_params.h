@@ -73,51 +73,43 @@ struct TokenRows {
 /// the operator; a segment is a run of `segment_tokens` positions (the last one may be shorter).
 /// Segments of one sequence are neighbours in every array that is indexed by segment.
 struct SegmentMap {
-    std::int64_t tokens;                ///< Of each sequence, if they are not packed.
-    int sequences;                      ///< B, or N if packed.
-    int segments_per_sequence;          ///< If not packed.
-    int segment_tokens;                 ///< A multiple of kChunkTokens.
-    int num_segments;                   ///< Grid bound: with packed sequences some may be unused.
-    bool reverse;                       ///< Position 0 is the last token of the sequence.
-    const std::int64_t* cu_seqlens;     ///< [N + 1] on the device, or null.
-    const std::int64_t* first_segment;  ///< [N + 1], packed only: first segment of each sequence.
-    const int* sequence_of_segment;     ///< [num_segments], packed only; -1 if unused.
+    std::int64_t tokens;  ///< Of each sequence.
+    int segments_per_sequence;
+    int segment_tokens;  ///< A multiple of kChunkTokens.
+    int num_segments;    ///< Of all sequences.
+    bool reverse;        ///< Position 0 is the last token of the sequence.
 };
 
 /// One segment: the token of position p is origin + p * step.
 struct Segment {
-    std::int64_t batch;  ///< Index of the batch dimension: 0 if packed.
+    std::int64_t batch;
     std::int64_t origin, step;
     std::int64_t position;  ///< First one of the segment.
-    int count;              ///< Positions in it; 0 if there is nothing to do.
-    int sequence;
+    int count;              ///< Positions in it, at least 1.
+
+    FLA_DEVICE int chunks() const { return (count + kChunkTokens - 1) / kChunkTokens; }
 };
 
 FLA_DEVICE Segment segment_at(const SegmentMap& map, int index) {
     Segment s;
-    std::int64_t begin = 0, tokens = map.tokens;
-    std::int64_t in_sequence;
-    if (map.cu_seqlens == nullptr) {
-        s.sequence = index / map.segments_per_sequence;
-        s.batch = s.sequence;
-        in_sequence = index % map.segments_per_sequence;
-    } else {
-        s.sequence = map.sequence_of_segment[index];
-        s.batch = 0;
-        if (s.sequence < 0) {
-            s.count = 0;
-            return s;
-        }
-        begin = map.cu_seqlens[s.sequence];
-        tokens = map.cu_seqlens[s.sequence + 1] - begin;
-        in_sequence = index - map.first_segment[s.sequence];
-    }
-    s.position = in_sequence * map.segment_tokens;
-    const std::int64_t left = tokens - s.position;
+    s.batch = index / map.segments_per_sequence;
+    s.position = std::int64_t{index % map.segments_per_sequence} * map.segment_tokens;
+    const std::int64_t left = map.tokens - s.position;
     s.count = left < map.segment_tokens ? int(left) : map.segment_tokens;
-    s.origin = map.reverse ? begin + tokens - 1 : begin;
+    s.origin = map.reverse ? map.tokens - 1 : 0;
     s.step = map.reverse ? -1 : 1;
     return s;
+}
+
+/// A piece of work: one segment of one head. Neighbouring items are heads of one segment.
+struct WorkItem {
+    int head;
+    std::int64_t slot;  ///< In arrays [segments, H, ...].
+    Segment segment;
+};
+
+FLA_DEVICE WorkItem work_item(const SegmentMap& map, int heads, int index) {
+    return {index % heads, index, segment_at(map, index / heads)};
 }
 
 /// Chunk `index` of a segment as rows of a tile. A walk back reverses the rows, so that a row and
@@ -221,19 +213,27 @@ struct SweepParams {
     const float* boundary;  ///< [segments, H, K] (per head: without K): S * dS at its end.
 };
 
+/// States at the ends of sequences, [sequences, H, K, V] with dense rows, times `factor`; null is
+/// "absent".
+struct SequenceStates {
+    float* data;
+    std::int64_t sequence_stride, head_stride, row_stride;
+    float factor;
+
+    FLA_DEVICE float* at(std::int64_t sequence, int head, int row, int col) const {
+        return data + sequence * sequence_stride + head * head_stride + row * row_stride + col;
+    }
+};
+
 struct CombineParams {
     SegmentMap map;
     int heads, key_dim, value_dim;
     bool backwards;
     bool per_channel;
-    float* states;               ///< in: X_p; out: state before the segment
-    const float* log_decays;     ///< as in StateParams; null: no decay
-    const float* initial_state;  ///< [sequences, H, K, V] with strides; null: zeros
-    std::int64_t initial_sequence_stride, initial_head_stride, initial_row_stride;
-    float initial_factor;  ///< On the initial state.
-    float* final_state;    ///< as initial_state; null: not wanted
-    std::int64_t final_sequence_stride, final_head_stride, final_row_stride;
-    float final_factor;
+    float* states;                  ///< in: X_p; out: state before the segment
+    const float* log_decays;        ///< as in StateParams; null: no decay
+    SequenceStates initial_states;  ///< Read; absent: zeros.
+    SequenceStates final_states;    ///< Written, if present.
 };
 
 /// B = rowsum(S * dS) at the end of each segment.

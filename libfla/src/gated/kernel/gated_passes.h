@@ -100,7 +100,6 @@ template <std::size_t kCount>
     const std::int64_t segments = (shape.tokens + segment_tokens - 1) / segment_tokens;
     plan.map = SegmentMap{};
     plan.map.tokens = shape.tokens;
-    plan.map.sequences = static_cast<int>(shape.batch);
     plan.map.segments_per_sequence = static_cast<int>(segments);
     plan.map.segment_tokens = static_cast<int>(segment_tokens);
     plan.map.num_segments = static_cast<int>(segments * shape.batch);
@@ -150,7 +149,7 @@ class GatedPasses {
     void combine(const CombineParams& params) {
         const std::int64_t blocks =
             (plan_.shape.keys * plan_.shape.values + kCombineThreads - 1) / kCombineThreads;
-        launch_(gated_combine_kernel, blocks * plan_.shape.heads * plan_.map.sequences,
+        launch_(gated_combine_kernel, blocks * plan_.shape.heads * plan_.shape.batch,
                 kCombineThreads, 0, params);
     }
 
@@ -236,6 +235,11 @@ class GatedPasses {
     const GatedPlan& plan_;
 };
 
+/// Log-decays of one token and head.
+[[nodiscard]] inline std::int64_t gates_per_token(const GatedShape& shape, Decay decay) {
+    return decay == Decay::kNone ? 0 : decay == Decay::kChannel ? shape.keys : 1;
+}
+
 /// Workspace of a forward pass.
 struct ForwardWorkspace {
     float* states;
@@ -245,9 +249,7 @@ struct ForwardWorkspace {
         const GatedShape& s = plan.shape;
         const std::int64_t slots = std::int64_t{plan.map.num_segments} * s.heads;
         states = cursor.take<float>(slots * s.keys * s.values);
-        log_decays = cursor.take<float>(slots * (decay == Decay::kNone      ? 0
-                                                 : decay == Decay::kChannel ? s.keys
-                                                                            : 1));
+        log_decays = cursor.take<float>(slots * gates_per_token(s, decay));
     }
 };
 
@@ -262,9 +264,7 @@ struct BackwardWorkspace {
         : forward(cursor, plan, decay) {
         const GatedShape& s = plan.shape;
         const std::int64_t slots = std::int64_t{plan.map.num_segments} * s.heads;
-        const std::int64_t channels = decay == Decay::kNone      ? 0
-                                      : decay == Decay::kChannel ? s.keys
-                                                                 : 1;
+        const std::int64_t channels = gates_per_token(s, decay);
         grad_states = cursor.take<float>(slots * s.keys * s.values);
         boundary = cursor.take<float>(slots * channels);
         chunk_totals = cursor.take<float>(
@@ -279,8 +279,18 @@ struct BackwardWorkspace {
     }
 };
 
-inline CombineParams combine_params(const GatedPlan& plan, const ForwardWorkspace& w, Decay decay,
-                                    float* states, bool backwards) {
+template <typename Ref>
+[[nodiscard]] SequenceStates sequence_states(const Ref& t, double factor) {
+    SequenceStates states{};
+    if (t.present()) {
+        states = {static_cast<float*>(const_cast<void*>(static_cast<const void*>(t.data))),
+                  t.stride(0), t.stride(1), t.stride(2), static_cast<float>(factor)};
+    }
+    return states;
+}
+
+[[nodiscard]] inline CombineParams combine_params(const GatedPlan& plan, const ForwardWorkspace& w,
+                                                  Decay decay, float* states, bool backwards) {
     CombineParams c{};
     c.map = plan.map;
     c.heads = static_cast<int>(plan.shape.heads);
@@ -290,28 +300,7 @@ inline CombineParams combine_params(const GatedPlan& plan, const ForwardWorkspac
     c.per_channel = decay == Decay::kChannel;
     c.states = states;
     c.log_decays = decay == Decay::kNone ? nullptr : w.log_decays;
-    c.initial_factor = c.final_factor = 1.0F;
     return c;
-}
-
-inline void set_initial_state(CombineParams& c, const ConstTensorRef& t, double factor) {
-    if (t.present()) {
-        c.initial_state = static_cast<const float*>(t.data);
-        c.initial_sequence_stride = t.stride(0);
-        c.initial_head_stride = t.stride(1);
-        c.initial_row_stride = t.stride(2);
-        c.initial_factor = static_cast<float>(factor);
-    }
-}
-
-inline void set_final_state(CombineParams& c, const TensorRef& t, double factor) {
-    if (t.present()) {
-        c.final_state = static_cast<float*>(t.data);
-        c.final_sequence_stride = t.stride(0);
-        c.final_head_stride = t.stride(1);
-        c.final_row_stride = t.stride(2);
-        c.final_factor = static_cast<float>(factor);
-    }
 }
 
 template <typename Params>
@@ -363,8 +352,8 @@ void run_forward(Launch& launch, const GatedForward& p, void* workspace) {
     const ScanParams scan = scan_params(plan, p, p.k, p.v);
     passes.segment_states(scan, w.states, w.log_decays);
     CombineParams c = combine_params(plan, w, p.decay, w.states, false);
-    set_initial_state(c, p.initial_state, 1.0);
-    set_final_state(c, p.final_state, 1.0);
+    c.initial_states = sequence_states(p.initial_state, 1.0);
+    c.final_states = sequence_states(p.final_state, 1.0);
     passes.combine(c);
     SweepParams s{};
     s.scan = scan;
@@ -390,7 +379,7 @@ void run_backward(Launch& launch, const GatedBackward& p, void* workspace) {
     const ScanParams scan = scan_params(plan, p, p.k, p.v);
     passes.segment_states(scan, w.forward.states, w.forward.log_decays);
     CombineParams c = combine_params(plan, w.forward, p.decay, w.forward.states, false);
-    set_initial_state(c, p.initial_state, 1.0);
+    c.initial_states = sequence_states(p.initial_state, 1.0);
     passes.combine(c);
 
     // The gradient, over `scale`, of the state behind each segment.
@@ -399,8 +388,8 @@ void run_backward(Launch& launch, const GatedBackward& p, void* workspace) {
     adjoint.span = DecaySpan::kFromWriter;
     passes.segment_states(adjoint, w.grad_states, w.forward.log_decays);
     CombineParams d = combine_params(plan, w.forward, p.decay, w.grad_states, true);
-    set_initial_state(d, p.grad_final_state, 1.0 / p.scale);
-    set_final_state(d, p.grad_initial_state, p.scale);
+    d.initial_states = sequence_states(p.grad_final_state, 1.0 / p.scale);
+    d.final_states = sequence_states(p.grad_initial_state, p.scale);
     passes.combine(d);
 
     const bool shares = shape.group > 1;

@@ -43,16 +43,13 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(kRecurrentThreads) gated_recurrent_kernel(Recu
     const int out_blocks = (outs + kRecurrentOuts - 1) / kRecurrentOuts;
     const int block = device::block_index().x;
     const int out0 = block % out_blocks * kRecurrentOuts;
-    const int item = block / out_blocks;
-    const int head = item % p.heads, segment_index = item / p.heads;
-    const Segment segment = segment_at(p.map, segment_index);
-    if (segment.count == 0) {
-        return;
-    }
+    const auto work = work_item(p.map, p.heads, block / out_blocks);
+    const int head = work.head;
+    const std::int64_t slot = work.slot;
+    const Segment& segment = work.segment;
     const int thread = device::thread_index().x;
     const int local_out = thread / kRecurrentLanes, lane = thread % kRecurrentLanes;
     const int out = out0 + local_out;
-    const std::int64_t slot = std::int64_t{segment_index} * p.heads + head;
     const std::int64_t states0 = slot * p.key_dim * p.value_dim;
     const bool decays_before = p.span == DecaySpan::kAfterWriter;
 
@@ -205,17 +202,16 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(kGateGradientThreads)
     gated_gate_gradient_kernel(RecurrentParams r) {
     const SweepParams& s = r.sweep;
     const ScanParams& p = s.scan;
-    const int item = device::block_index().x;
-    const int head = item % p.heads, segment_index = item / p.heads;
-    const Segment segment = segment_at(p.map, segment_index);
+    const auto work = work_item(p.map, p.heads, device::block_index().x);
+    const int head = work.head;
+    const Segment& segment = work.segment;
     const int thread = device::thread_index().x;
     const int channels = p.per_channel ? p.key_dim : 1;
-    if (segment.count == 0 || thread >= channels) {
+    if (thread >= channels) {
         return;
     }
     const int cols = p.per_channel ? p.key_dim : (p.key_dim + kRecurrentOuts - 1) / kRecurrentOuts;
-    const std::int64_t slot = std::int64_t{segment_index} * p.heads + head;
-    float sum = device::load(s.boundary + slot * channels + thread);
+    float sum = device::load(s.boundary + work.slot * channels + thread);
     for (int i = segment.count - 1; i >= 0; --i) {
         const std::int64_t token = segment.origin + (segment.position + i) * segment.step;
         const float* const terms =

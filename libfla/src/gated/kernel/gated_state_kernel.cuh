@@ -19,13 +19,10 @@ struct StateTraits {
 
 template <class Traits>
 struct StateShared {
-    struct NoGate {};
     struct Stage {
         TokenTile<Traits::kK> key;
         TokenTile<Traits::kV> value;
-        std::conditional_t<Traits::kChannelDecay, GateTile<typename Traits::Gate, Traits::kK>,
-                           NoGate>
-            gate;
+        If<Traits::kChannelDecay, GateTile<typename Traits::Gate, Traits::kK>> gate;
     };
     Stage stages[2];
     alignas(16) float head_gate[kChunkTokens];
@@ -61,14 +58,11 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_state_kernel(StatePara
     constexpr int kMTiles = Traits::kMTiles, kNTiles = Traits::kNTiles;
     auto& shared = device::dynamic_shared<StateShared<Traits>>();
     const ScanParams& p = params.scan;
-    const int item = device::block_index().x;
-    const int head = item % p.heads;
-    const int segment_index = item / p.heads;
-    const Segment segment = segment_at(p.map, segment_index);
-    const int chunks = (segment.count + kChunkTokens - 1) / kChunkTokens;
-    if (chunks == 0) {
-        return;
-    }
+    const auto work = work_item(p.map, p.heads, device::block_index().x);
+    const int head = work.head;
+    const std::int64_t slot = work.slot;
+    const Segment& segment = work.segment;
+    const int chunks = segment.chunks();
     const int thread = device::thread_index().x, lane = device::lane_id();
     const int warp = device::warp_id(), group = warp / 4;
     const int channel0 = warp % 4 * (Traits::kK / 4);
@@ -182,7 +176,6 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS(Traits::kThreads) gated_state_kernel(StatePara
         device::sync_threads();
     }
 
-    const std::int64_t slot = std::int64_t{segment_index} * p.heads + head;
     float* const states = params.states + slot * p.key_dim * p.value_dim;
     FLA_UNROLL
     for (int m = 0; m < kMTiles; ++m) {

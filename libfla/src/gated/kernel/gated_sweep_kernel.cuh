@@ -58,10 +58,6 @@ struct HeadDecays {
     HeadDecay sums[kThreads / device::kWarpSize];
 };
 
-struct Nothing {};
-template <bool kCondition, class T>
-using If = std::conditional_t<kCondition, T, Nothing>;
-
 template <class Traits>
 struct SweepShared {
     struct Stage {
@@ -121,7 +117,7 @@ FLA_DEVICE auto& partner_of(SweepShared<Traits>& shared,
     }
 }
 
-/// Per head: sums the terms of a chunk (head_terms) in the order of the walk and writes or
+/// Per head: sums the terms of a chunk in the order of the walk and writes or
 /// completes the gradient of its log-decays. `visited` is what lies behind the chunk (kKey).
 template <class Traits>
 FLA_DEVICE void sum_head_gate_gradient(SweepShared<Traits>& shared, const SweepParams& s,
@@ -275,14 +271,11 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
     const ScanParams& p = s.scan;
 
     const int item = device::block_index().x;
-    const int head = item % p.heads;
-    const int segment_index = item / p.heads;
-    const Segment segment = segment_at(p.map, segment_index);
-    const int chunks = (segment.count + kChunkTokens - 1) / kChunkTokens;
-    if (chunks == 0) {
-        return;
-    }
-    const std::int64_t slot = std::int64_t{segment_index} * p.heads + head;
+    const auto work = work_item(p.map, p.heads, item);
+    const int head = work.head;
+    const std::int64_t slot = work.slot;
+    const Segment& segment = work.segment;
+    const int chunks = segment.chunks();
     const int thread = device::thread_index().x, lane = device::lane_id();
     const int g = lane / 4, t = lane % 4;
     const int warp = device::warp_id(), group = warp / 4;
@@ -411,7 +404,8 @@ FLA_KERNEL void FLA_LAUNCH_BOUNDS2(Traits::kThreads, Traits::kCtasPerSm)
             using Run = std::remove_cvref_t<decltype(run)>;
             const bool has_rows = run.meets_block(row_block);
 
-            [[maybe_unused]] float log2_decay[kOutTiles][4];  // of this warp's rows, out_col0 .. + 63 (channels)
+            [[maybe_unused]] float
+                log2_decay[kOutTiles][4];  // of this warp's rows, out_col0 .. + 63 (channels)
             if constexpr (kChannelDecay) {
                 if (has_rows) {
                     FLA_UNROLL

@@ -16,6 +16,11 @@ using Tile = device::SharedTile<Bf16, kRows, kCols>;
 template <int kCols>
 using TokenTile = Tile<kChunkTokens, kCols>;
 
+/// A member that only some kernels have.
+struct Nothing {};
+template <bool kCondition, class T>
+using If = std::conditional_t<kCondition, T, Nothing>;
+
 inline constexpr int kBlockTokens = 16;  ///< Rows of one mma.
 inline constexpr int kBlocks = kChunkTokens / kBlockTokens;
 
