@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
@@ -17,16 +16,7 @@ import numpy as np
 from scipy import stats
 
 import tiny_dataset
-
-FLAGEN = sys.argv.pop(1) if len(sys.argv) > 1 else "flagen"
-
-
-def flagen(*arguments, expect=0):
-    result = subprocess.run([FLAGEN, *map(str, arguments)], capture_output=True, text=True,
-                            env={**os.environ, "OMP_NUM_THREADS": "1"})
-    if result.returncode != expect:
-        raise AssertionError(f"{arguments}: exit {result.returncode}, expected {expect}\n{result.stdout}{result.stderr}")
-    return result
+from program import FLAGEN, TinyCase, flagen
 
 
 class TrainedRun(unittest.TestCase):
@@ -188,15 +178,7 @@ class Signals(unittest.TestCase):
                 self.assertIn("--resume auto", errors)
 
 
-class Faults(unittest.TestCase):
-    def setUp(self):
-        self.temporary = tempfile.TemporaryDirectory()
-        self.folder = self.temporary.name
-        self.config = tiny_dataset.write(self.folder)
-
-    def tearDown(self):
-        self.temporary.cleanup()
-
+class Faults(TinyCase):
     def edit(self, change):
         with open(self.config) as file:
             config = json.load(file)

@@ -17,22 +17,16 @@ import unittest
 import h5py
 import numpy as np
 
+from program import FLAGEN, flagen
+
 try:
     import pyBigWig
 except ImportError:
     pyBigWig = None
 
-FLAGEN = sys.argv.pop(1) if len(sys.argv) > 1 else "flagen"
 CONTIGS = [("chrA", 60_000), ("chrB", 25_000), ("chrShort", 900)]
 LENGTH, CROP, BIN = 4096, 1024, 32
 OUTPUT = LENGTH - 2 * CROP
-
-
-def flagen(*arguments, expect=0):
-    result = subprocess.run([FLAGEN, *map(str, arguments)], capture_output=True, text=True)
-    if result.returncode != expect:
-        raise AssertionError(f"{arguments}: exit {result.returncode}, expected {expect}\n{result.stdout}{result.stderr}")
-    return result
 
 
 def bed_rows(folder, name="sequences.bed"):

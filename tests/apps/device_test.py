@@ -6,34 +6,19 @@ Usage: device_test.py FLAGEN
 import json
 import os
 import subprocess
-import sys
-import tempfile
 import time
 import unittest
 
 import h5py
 import numpy as np
 
-import tiny_dataset
 from kill_test import run_digests
+from program import ENVIRONMENT, FLAGEN, TinyCase, flagen, losses
 
-FLAGEN = sys.argv.pop(1) if len(sys.argv) > 1 else "flagen"
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "SOURCE_DATE_EPOCH": "1700000000"}
-
-
-def flagen(*arguments, expect=0):
-    result = subprocess.run([FLAGEN, *map(str, arguments)], capture_output=True, text=True, env=ENVIRONMENT)
-    if result.returncode != expect:
-        raise AssertionError(f"{arguments}: exit {result.returncode}, expected {expect}\n{result.stdout}{result.stderr}")
-    return result
+ENVIRONMENT["SOURCE_DATE_EPOCH"] = "1700000000"
 
 
 HAS_GPU = "cuda: available" in flagen("--version").stdout
-
-
-def losses(run):
-    with open(os.path.join(run, "metrics.jsonl")) as file:
-        return [line["loss"] for line in map(json.loads, file) if "loss" in line]
 
 
 def train_with_a_stop(config, run, *options):
@@ -49,18 +34,7 @@ def train_with_a_stop(config, run, *options):
     return process.returncode
 
 
-class Device(unittest.TestCase):
-    def setUp(self):
-        self.temporary = tempfile.TemporaryDirectory()
-        self.folder = self.temporary.name
-        self.config = tiny_dataset.write(self.folder)
-
-    def tearDown(self):
-        self.temporary.cleanup()
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
+class Device(TinyCase):
     def test_the_choice_is_told_and_recorded(self):
         told = flagen("train", self.config, "--out", self.path("run"), "--max-steps", 10, "--device", "cpu").stderr
         self.assertIn("device cpu, precision fp32", told)

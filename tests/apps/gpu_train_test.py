@@ -15,22 +15,15 @@ import unittest
 
 import tiny_dataset
 from kill_test import run_digests
+from program import ENVIRONMENT, FLAGEN, TinyCase, flagen, losses
 
-FLAGEN = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else "flagen"
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "2", "SOURCE_DATE_EPOCH": "1700000000"}
+ENVIRONMENT.update({"OMP_NUM_THREADS": "2", "SOURCE_DATE_EPOCH": "1700000000"})
 DEVICES = ("cpu", "cuda")
 
 # fp32 on both, but other orders of summation: a mean loss may differ by this share over the first five steps, and by
 # that one over later ones, which carry differences on. Between two instruction sets of a CPU they are 1e-7 and 3e-3.
 FIRST_LOSS, LAST_LOSS = 1e-4, 2e-2
 PREDICTION = 1e-3  # of one checkpoint on both devices; log2 TPM of 0 to 11
-
-
-def flagen(*arguments, expect=0):
-    result = subprocess.run([FLAGEN, *map(str, arguments)], capture_output=True, text=True, env=ENVIRONMENT)
-    if result.returncode != expect:
-        raise AssertionError(f"{arguments}: exit {result.returncode}, expected {expect}\n{result.stdout}{result.stderr}")
-    return result
 
 
 def without_gpu():
@@ -44,29 +37,13 @@ def without_gpu():
         return "" if "device cuda:0" in told else next(line for line in told.splitlines() if "device cpu" in line)
 
 
-def losses(run):
-    with open(os.path.join(run, "metrics.jsonl")) as file:
-        return [line["loss"] for line in map(json.loads, file) if "loss" in line]
-
-
 def scores(path):
     with open(path) as file:
         return {(row["predictor"], row["split"], key): value for row in json.load(file)["results"]
                 for key, value in row.items() if isinstance(value, float)}
 
 
-class Gpu(unittest.TestCase):
-    def setUp(self):
-        self.temporary = tempfile.TemporaryDirectory()
-        self.folder = self.temporary.name
-        self.config = tiny_dataset.write(self.folder)
-
-    def tearDown(self):
-        self.temporary.cleanup()
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
+class Gpu(TinyCase):
     def without_dropout(self):
         """Another configuration: dropout draws from the device's own generator."""
         with open(self.config) as file:

@@ -8,8 +8,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import unittest
 import xml.etree.ElementTree as ElementTree
@@ -19,19 +17,11 @@ import numpy as np
 from scipy import stats
 
 import tiny_dataset
+from program import flagen
 
-FLAGEN = sys.argv.pop(1) if len(sys.argv) > 1 else "flagen"
 SVG = "http://www.w3.org/2000/svg"
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 HOSTILE = "<img src=x onerror=alert(1)>&\"'"
-
-
-def flagen(*arguments, expect=0):
-    result = subprocess.run([FLAGEN, *map(str, arguments)], capture_output=True, text=True,
-                            env={**os.environ, "OMP_NUM_THREADS": "1"})
-    if result.returncode != expect:
-        raise AssertionError(f"{arguments}: exit {result.returncode}, expected {expect}\n{result.stdout}{result.stderr}")
-    return result
 
 
 class Page(html.parser.HTMLParser):

@@ -7,8 +7,6 @@ import json
 import os
 import re
 import struct
-import subprocess
-import sys
 import tempfile
 import unittest
 
@@ -18,20 +16,12 @@ import pyBigWig
 from scipy import stats
 
 import tiny_dataset
+from program import flagen
 
-FLAGEN = sys.argv.pop(1) if len(sys.argv) > 1 else "flagen"
 BIN = 8
 WINDOW = 4096
 BATCH = 2
 SEED = 3
-
-
-def flagen(*arguments, expect=0):
-    result = subprocess.run([FLAGEN, *map(str, arguments)], capture_output=True, text=True,
-                            env={**os.environ, "OMP_NUM_THREADS": "1"})
-    if result.returncode != expect:
-        raise AssertionError(f"{arguments}: exit {result.returncode}, expected {expect}\n{result.stdout}{result.stderr}")
-    return result
 
 
 def philox4x32(counter, key):

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
@@ -19,18 +18,10 @@ import pyBigWig
 from scipy import stats
 
 import tiny_dataset
+from program import FLAGEN, flagen
 
-FLAGEN = sys.argv.pop(1) if len(sys.argv) > 1 else "flagen"
 BIN = 8
 WINDOW = 4096
-
-
-def flagen(*arguments, expect=0):
-    result = subprocess.run([FLAGEN, *map(str, arguments)], capture_output=True, text=True,
-                            env={**os.environ, "OMP_NUM_THREADS": "1"})
-    if result.returncode != expect:
-        raise AssertionError(f"{arguments}: exit {result.returncode}, expected {expect}\n{result.stdout}{result.stderr}")
-    return result
 
 
 def squash(raw):
